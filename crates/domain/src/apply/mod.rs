@@ -1,0 +1,287 @@
+//! How a committed command changes the registry: pure and total.
+//!
+//! `apply` runs on every node for every committed command and must give the same bytes on each. It reads nothing but the
+//! view, the context and the envelope; it never panics on any of them; a business "no" is a [`Rejection`] inside the
+//! outcome; the only error is that the state could not be read, and then the node stops.
+//!
+//! One file a command family.
+
+mod birth;
+mod correction;
+mod death;
+mod registration;
+
+use crate::audit::{AuditRecord, Decision};
+use crate::command::{Command, Envelope};
+use crate::event::{Event, EventKind};
+use crate::ids::{EventSequence, PersonId, Position, Timestamp, VersionNumber};
+use crate::name::NameKey;
+use crate::outcome::{Accepted, Outcome, StoredOutcome};
+use crate::person::{Finding, PersonData, PersonVersion};
+use crate::pin::Pin;
+use crate::policy::{Action, Resource, decide};
+use crate::provenance::{CommandName, Provenance};
+use crate::rejection::Rejection;
+use crate::transition::{Mutation, Transition};
+use crate::view::{Counters, View, ViewFault};
+
+/// Where in the log a command stands, and when its leader proposed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplyContext {
+    /// Position of the entry.
+    pub position: Position,
+    /// Place in the entry's batch, from 0.
+    pub ordinal: u32,
+    /// The leader's stamp. The later of it and the newest decision's time counts, so that time never goes back.
+    pub time: Timestamp,
+}
+
+/// A command family's decision: the reasons for "no" and the failure to read are kept apart.
+type Decided = Result<Result<Change, Rejection>, ViewFault>;
+
+/// What an accepted command does to one person.
+struct Change {
+    accepted: Accepted,
+    event: EventKind,
+    mutations: Vec<Mutation>,
+    /// Persons added: 1 for a registration.
+    added: u64,
+}
+
+/// What the families work with.
+struct Work<'a, V> {
+    view: &'a V,
+    envelope: &'a Envelope,
+    position: Position,
+    time: Timestamp,
+    counters: Counters,
+}
+
+/// Applies one command.
+///
+/// # Errors
+/// The state could not be read; the node must stop.
+pub fn apply(
+    view: &impl View,
+    context: &ApplyContext,
+    envelope: &Envelope,
+) -> Result<Transition, ViewFault> {
+    let mut counters = view.counters()?;
+    let time = counters.last_time.max(context.time);
+    counters.last_time = time;
+    let outcome = |result| Outcome {
+        result,
+        position: context.position,
+        time,
+        replayed: false,
+    };
+
+    if let Some(stored) = view.outcome(&envelope.actor.principal, &envelope.key)? {
+        let (outcome, decision) = if stored.fingerprint == envelope.fingerprint {
+            (
+                Outcome {
+                    replayed: true,
+                    ..stored.outcome
+                },
+                Decision::Replayed,
+            )
+        } else {
+            let rejection = Rejection::IdempotencyKeyReused;
+            let decision = Decision::Rejected(rejection.name().to_owned());
+            (outcome(Err(rejection)), decision)
+        };
+        let audit = audit(context, envelope, time, decision, &outcome);
+        return Ok(Transition {
+            mutations: vec![audit, Mutation::PutCounters(counters)],
+            outcome,
+        });
+    }
+
+    let work = Work {
+        view,
+        envelope,
+        position: context.position,
+        time,
+        counters,
+    };
+    let decided = match carried_by_law(envelope) {
+        Err(rejection) => Err(rejection),
+        Ok(()) => match &envelope.command {
+            Command::RegisterPerson(command) => registration::decide(&work, command)?,
+            Command::RegisterBirth(command) => birth::decide(&work, command)?,
+            Command::CorrectPerson(command) => correction::decide(&work, command)?,
+            Command::RecordDeath(command) => death::decide(&work, command)?,
+        },
+    };
+    let (mut mutations, outcome, decision) = match decided {
+        Err(rejection) => {
+            let decision = Decision::Rejected(rejection.name().to_owned());
+            (Vec::with_capacity(3), outcome(Err(rejection)), decision)
+        }
+        Ok(change) => {
+            let mut mutations = change.mutations;
+            mutations.push(Mutation::AppendEvent(Event {
+                sequence: EventSequence(counters.next_event),
+                kind: change.event,
+                person: change.accepted.person,
+                version: change.accepted.version,
+                log_index: context.position.index,
+                time,
+            }));
+            counters.next_event += 1;
+            counters.next_person += change.added;
+            counters.persons += change.added;
+            (mutations, outcome(Ok(change.accepted)), Decision::Accepted)
+        }
+    };
+    mutations.push(audit(context, envelope, time, decision, &outcome));
+    mutations.push(Mutation::PutOutcome {
+        principal: envelope.actor.principal.clone(),
+        key: envelope.key,
+        stored: Box::new(StoredOutcome {
+            fingerprint: envelope.fingerprint,
+            outcome: outcome.clone(),
+        }),
+    });
+    mutations.push(Mutation::PutCounters(counters));
+    Ok(Transition { mutations, outcome })
+}
+
+fn carried_by_law(envelope: &Envelope) -> Result<(), Rejection> {
+    let (basis, command) = (envelope.head.legal_basis, envelope.command.name());
+    let carried = command.legal_bases().contains(&basis)
+        && match &envelope.command {
+            Command::RecordDeath(death) => basis.carries_death(death.death.kind),
+            _ => true,
+        };
+    if carried {
+        Ok(())
+    } else {
+        Err(Rejection::LegalBasisMismatch { basis, command })
+    }
+}
+
+fn audit(
+    context: &ApplyContext,
+    envelope: &Envelope,
+    time: Timestamp,
+    decision: Decision,
+    outcome: &Outcome,
+) -> Mutation {
+    let accepted = outcome.result.as_ref().ok();
+    Mutation::AppendAudit(Box::new(AuditRecord {
+        position: context.position,
+        ordinal: context.ordinal,
+        actor: envelope.actor.clone(),
+        office: envelope.head.office.clone(),
+        command: envelope.command.name(),
+        decision,
+        person: accepted.map(|accepted| accepted.person),
+        version: accepted.map(|accepted| accepted.version),
+        key: envelope.key,
+        time,
+    }))
+}
+
+impl<V: View> Work<'_, V> {
+    /// Policy against the record as it stands.
+    fn allowed(&self, resource: &Resource<'_>) -> Result<(), Rejection> {
+        decide(
+            &self.envelope.actor,
+            Action::Submit(self.envelope.command.name()),
+            resource,
+        )
+        .map(|_| ())
+        .map_err(|denial| Rejection::NotAllowed { denial })
+    }
+
+    /// The newest version of the person with a number.
+    fn person(&self, pin: &Pin) -> Result<Option<PersonVersion>, ViewFault> {
+        match self.view.person_by_pin(pin)? {
+            None => Ok(None),
+            Some(person) => match self.view.version(person)? {
+                Some(version) => Ok(Some(version)),
+                None => Err(ViewFault(format!(
+                    "record {person} is bound to a number and has no version"
+                ))),
+            },
+        }
+    }
+
+    fn provenance(&self, command: CommandName) -> Provenance {
+        let head = &self.envelope.head;
+        Provenance {
+            time: self.time,
+            actor: self.envelope.actor.clone(),
+            office: head.office.clone(),
+            legal_basis: head.legal_basis,
+            document: head.document.clone(),
+            command,
+            log_index: self.position.index,
+        }
+    }
+
+    /// The version that follows another of the same person.
+    fn successor(
+        &self,
+        current: &PersonVersion,
+        data: PersonData,
+        findings: Vec<Finding>,
+    ) -> PersonVersion {
+        PersonVersion {
+            person: current.person,
+            version: VersionNumber(current.version.0.saturating_add(1)),
+            pin: current.pin,
+            data,
+            death: current.death.clone(),
+            findings,
+            provenance: self.provenance(self.envelope.command.name()),
+            key: self.envelope.key,
+        }
+    }
+
+    /// The first version of the next person.
+    fn first_version(&self, pin: Pin, data: PersonData, findings: Vec<Finding>) -> PersonVersion {
+        PersonVersion {
+            person: PersonId(self.counters.next_person),
+            version: VersionNumber(1),
+            pin,
+            data,
+            death: None,
+            findings,
+            provenance: self.provenance(self.envelope.command.name()),
+            key: self.envelope.key,
+        }
+    }
+
+    /// A change that adds this version; `mutations` are what goes with it.
+    fn change(
+        &self,
+        version: PersonVersion,
+        event: EventKind,
+        mut mutations: Vec<Mutation>,
+        added: u64,
+    ) -> Change {
+        let accepted = Accepted {
+            person: version.person,
+            pin: version.pin,
+            version: version.version,
+            findings: version.findings.clone(),
+        };
+        mutations.push(Mutation::PutVersion(Box::new(version)));
+        Change {
+            accepted,
+            event,
+            mutations,
+            added,
+        }
+    }
+}
+
+/// What the index on name and birth date says about a record.
+fn index_name(data: &PersonData, person: PersonId) -> Mutation {
+    Mutation::IndexName {
+        key: NameKey::of(&data.name, data.birth_date),
+        person,
+    }
+}

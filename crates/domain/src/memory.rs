@@ -1,0 +1,287 @@
+//! The state in memory: pending changes of a batch laid over a view, and a whole registry for models and tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::AuditRecord;
+use crate::event::Event;
+use crate::ids::{IdempotencyKey, PersonId, VersionNumber};
+use crate::name::NameKey;
+use crate::outcome::StoredOutcome;
+use crate::person::PersonVersion;
+use crate::pin::{Cmnd, Pin, PinBucket};
+use crate::provenance::{FormKey, Principal};
+use crate::transition::Mutation;
+use crate::view::{Counters, View, ViewFault};
+
+/// What a list of mutations says about the keys it touched.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    versions: BTreeMap<PersonId, Box<PersonVersion>>,
+    pins: BTreeMap<Pin, PersonId>,
+    cmnds: BTreeMap<Cmnd, Option<PersonId>>,
+    forms: BTreeMap<FormKey, PersonId>,
+    outcomes: BTreeMap<IdempotencyKey, BTreeMap<Principal, Box<StoredOutcome>>>,
+    counters: Option<Counters>,
+}
+
+impl Changes {
+    fn absorb(&mut self, mutation: Mutation) {
+        match mutation {
+            Mutation::PutVersion(version) => {
+                self.versions.insert(version.person, version);
+            }
+            Mutation::BindPin { pin, person } => {
+                self.pins.insert(pin, person);
+            }
+            Mutation::BindCmnd { cmnd, person } => {
+                self.cmnds.insert(cmnd, Some(person));
+            }
+            Mutation::UnbindCmnd { cmnd } => {
+                self.cmnds.insert(cmnd, None);
+            }
+            Mutation::BindForm { form, person } => {
+                self.forms.insert(form, person);
+            }
+            Mutation::PutOutcome {
+                principal,
+                key,
+                stored,
+            } => {
+                self.outcomes
+                    .entry(key)
+                    .or_default()
+                    .insert(principal, stored);
+            }
+            Mutation::PutCounters(counters) => self.counters = Some(counters),
+            // Apply reads none of these.
+            Mutation::IndexName { .. }
+            | Mutation::UnindexName { .. }
+            | Mutation::AppendEvent(_)
+            | Mutation::AppendAudit(_) => {}
+        }
+    }
+
+    fn outcome(&self, principal: &Principal, key: &IdempotencyKey) -> Option<&StoredOutcome> {
+        self.outcomes.get(key)?.get(principal).map(AsRef::as_ref)
+    }
+
+    fn pins_in(&self, bucket: &PinBucket) -> usize {
+        let (first, last) = (
+            Pin::in_bucket(*bucket, 0),
+            Pin::in_bucket(*bucket, crate::limits::BUCKET_NUMBERS - 1),
+        );
+        self.pins.range(first..=last).count()
+    }
+}
+
+/// A view with the pending mutations of a batch on top, so that a command sees what its neighbours before it did.
+///
+/// Any grouping of the same log into batches gives the same bytes: that is the contract with the store.
+#[derive(Debug)]
+pub struct OverlayView<'a, V> {
+    base: &'a V,
+    changes: Changes,
+}
+
+impl<'a, V: View> OverlayView<'a, V> {
+    /// A view without changes yet.
+    pub fn new(base: &'a V) -> Self {
+        Self {
+            base,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Lays the mutations of one transition on top.
+    pub fn absorb(&mut self, mutations: impl IntoIterator<Item = Mutation>) {
+        for mutation in mutations {
+            self.changes.absorb(mutation);
+        }
+    }
+}
+
+impl<V: View> View for OverlayView<'_, V> {
+    fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault> {
+        match self.changes.versions.get(&person) {
+            Some(version) => Ok(Some(version.as_ref().clone())),
+            None => self.base.version(person),
+        }
+    }
+
+    fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
+        match self.changes.pins.get(pin) {
+            Some(person) => Ok(Some(*person)),
+            None => self.base.person_by_pin(pin),
+        }
+    }
+
+    fn person_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonId>, ViewFault> {
+        match self.changes.cmnds.get(cmnd) {
+            Some(person) => Ok(*person),
+            None => self.base.person_by_cmnd(cmnd),
+        }
+    }
+
+    fn person_by_form(&self, form: &FormKey) -> Result<Option<PersonId>, ViewFault> {
+        match self.changes.forms.get(form) {
+            Some(person) => Ok(Some(*person)),
+            None => self.base.person_by_form(form),
+        }
+    }
+
+    fn outcome(
+        &self,
+        principal: &Principal,
+        key: &IdempotencyKey,
+    ) -> Result<Option<StoredOutcome>, ViewFault> {
+        match self.changes.outcome(principal, key) {
+            Some(stored) => Ok(Some(stored.clone())),
+            None => self.base.outcome(principal, key),
+        }
+    }
+
+    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault> {
+        // The base gives its free serials in a cycle. Among as many different ones as there are pending numbers in
+        // the bucket and one more, at least one is free here too, if any is.
+        let mut from = from;
+        for _ in 0..=self.changes.pins_in(bucket) {
+            match self.base.first_free_serial(bucket, from)? {
+                None => return Ok(None),
+                Some(serial)
+                    if !self
+                        .changes
+                        .pins
+                        .contains_key(&Pin::in_bucket(*bucket, serial)) =>
+                {
+                    return Ok(Some(serial));
+                }
+                Some(serial) => from = (serial + 1) % crate::limits::BUCKET_NUMBERS,
+            }
+        }
+        Ok(None)
+    }
+
+    fn counters(&self) -> Result<Counters, ViewFault> {
+        match self.changes.counters {
+            Some(counters) => Ok(counters),
+            None => self.base.counters(),
+        }
+    }
+}
+
+/// A whole registry in memory: the reference model that stores are compared with.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct MemoryView {
+    changes: Changes,
+    history: BTreeMap<(PersonId, VersionNumber), PersonVersion>,
+    names: BTreeSet<(NameKey, PersonId)>,
+    events: Vec<Event>,
+    audit: Vec<AuditRecord>,
+}
+
+impl MemoryView {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Carries out mutations.
+    pub fn absorb(&mut self, mutations: impl IntoIterator<Item = Mutation>) {
+        for mutation in mutations {
+            match &mutation {
+                Mutation::PutVersion(version) => {
+                    self.history
+                        .insert((version.person, version.version), version.as_ref().clone());
+                }
+                Mutation::IndexName { key, person } => {
+                    self.names.insert((*key, *person));
+                }
+                Mutation::UnindexName { key, person } => {
+                    self.names.remove(&(*key, *person));
+                }
+                Mutation::AppendEvent(event) => self.events.push(*event),
+                Mutation::AppendAudit(record) => self.audit.push(record.as_ref().clone()),
+                _ => {}
+            }
+            self.changes.absorb(mutation);
+        }
+    }
+
+    /// All versions of a person, oldest first.
+    pub fn history(&self, person: PersonId) -> impl Iterator<Item = &PersonVersion> {
+        self.history
+            .range((person, VersionNumber(0))..=(person, VersionNumber(u32::MAX)))
+            .map(|(_, version)| version)
+    }
+
+    /// All versions of all persons, in the order of person and version.
+    pub fn versions(&self) -> impl Iterator<Item = &PersonVersion> {
+        self.history.values()
+    }
+
+    /// Persons whose newest version has this name and birth date, as far as the key tells.
+    pub fn by_name(&self, key: NameKey) -> impl Iterator<Item = PersonId> {
+        self.names
+            .range((key, PersonId(0))..=(key, PersonId(u64::MAX)))
+            .map(|(_, person)| *person)
+    }
+
+    /// All events.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// All audit records.
+    #[must_use]
+    pub fn audit(&self) -> &[AuditRecord] {
+        &self.audit
+    }
+}
+
+impl View for MemoryView {
+    fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault> {
+        Ok(self
+            .changes
+            .versions
+            .get(&person)
+            .map(|version| version.as_ref().clone()))
+    }
+
+    fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
+        Ok(self.changes.pins.get(pin).copied())
+    }
+
+    fn person_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonId>, ViewFault> {
+        Ok(self.changes.cmnds.get(cmnd).copied().flatten())
+    }
+
+    fn person_by_form(&self, form: &FormKey) -> Result<Option<PersonId>, ViewFault> {
+        Ok(self.changes.forms.get(form).copied())
+    }
+
+    fn outcome(
+        &self,
+        principal: &Principal,
+        key: &IdempotencyKey,
+    ) -> Result<Option<StoredOutcome>, ViewFault> {
+        Ok(self.changes.outcome(principal, key).cloned())
+    }
+
+    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault> {
+        let free = |serial: &u32| {
+            !self
+                .changes
+                .pins
+                .contains_key(&Pin::in_bucket(*bucket, *serial))
+        };
+        Ok((from..crate::limits::BUCKET_NUMBERS)
+            .chain(0..from)
+            .find(free))
+    }
+
+    fn counters(&self) -> Result<Counters, ViewFault> {
+        Ok(self.changes.counters.unwrap_or_default())
+    }
+}

@@ -1,0 +1,88 @@
+//! What apply may read: the state as of the entry before, and nothing else.
+
+use crate::ids::{IdempotencyKey, PersonId, Timestamp};
+use crate::outcome::StoredOutcome;
+use crate::person::PersonVersion;
+use crate::pin::{Cmnd, Pin, PinBucket};
+use crate::provenance::{FormKey, Principal};
+
+/// Reading the state failed: a disk fault or a record that does not decode. The node must stop; guessing would make it
+/// diverge from its peers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("reading the state failed: {0}")]
+pub struct ViewFault(pub String);
+
+/// Counters of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Key of the next person, from 1.
+    pub next_person: u64,
+    /// Sequence of the next event, from 1.
+    pub next_event: u64,
+    /// Persons on record.
+    pub persons: u64,
+    /// Replicated time of the newest decision.
+    pub last_time: Timestamp,
+}
+
+impl Default for Counters {
+    /// Those of an empty registry.
+    fn default() -> Self {
+        Self {
+            next_person: 1,
+            next_event: 1,
+            persons: 0,
+            last_time: Timestamp(0),
+        }
+    }
+}
+
+/// The state of the registry at one position.
+pub trait View {
+    /// The newest version of a person's record.
+    ///
+    /// # Errors
+    /// The state could not be read; so for every method.
+    fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault>;
+
+    /// The person to whom a number was ever given, even if it was cancelled since.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault>;
+
+    /// The person whose newest version carries a 9-digit card number.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn person_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonId>, ViewFault>;
+
+    /// The person whom a document registered.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn person_by_form(&self, form: &FormKey) -> Result<Option<PersonId>, ViewFault>;
+
+    /// The first outcome under a principal's key.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn outcome(
+        &self,
+        principal: &Principal,
+        key: &IdempotencyKey,
+    ) -> Result<Option<StoredOutcome>, ViewFault>;
+
+    /// The first serial of the bucket that nobody has, from `from` (below a million) upwards and then from 0; `None` when
+    /// all are given.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault>;
+
+    /// The counters.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn counters(&self) -> Result<Counters, ViewFault>;
+}

@@ -1,0 +1,10 @@
+//! The crate seen from outside: stories, properties, the policy table.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod allotment;
+mod fixtures;
+mod grouping;
+mod parsers;
+mod policy_table;
+mod scripts;
+mod story;
