@@ -1,0 +1,192 @@
+//! Whose data directory this is: cluster, node and format, written once when the directory is made.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// The format that this program writes. Older ones are upgraded at open, newer ones refused.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FILE: &str = "identity.json";
+const FORMING: &str = "identity.forming";
+
+/// Names the cluster and the node that a data directory belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Name of the cluster, as in its topology.
+    pub cluster: String,
+    /// Number of the node, unique in the cluster for ever.
+    pub node: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredIdentity {
+    format: u32,
+    #[serde(flatten)]
+    identity: Identity,
+}
+
+/// Why a directory's identity was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The directory belongs to another cluster.
+    #[error("data directory {} belongs to cluster {found:?}, this node is configured for cluster {configured:?}", path.display())]
+    Cluster {
+        /// The data directory.
+        path: PathBuf,
+        /// The cluster in the directory.
+        found: String,
+        /// The cluster in the configuration.
+        configured: String,
+    },
+    /// The directory belongs to another node.
+    #[error("data directory {} belongs to node {found}, this node is configured as node {configured}", path.display())]
+    Node {
+        /// The data directory.
+        path: PathBuf,
+        /// The node number in the directory.
+        found: u64,
+        /// The node number in the configuration.
+        configured: u64,
+    },
+    /// The directory was written by a newer or unknown format.
+    #[error("data directory {} has format {found}, this program reads format {FORMAT_VERSION}", path.display())]
+    Format {
+        /// The data directory.
+        path: PathBuf,
+        /// The format in the directory.
+        found: u32,
+    },
+    /// Something is in the directory, but nothing says whose it is.
+    #[error("directory {} is not empty and has no {FILE}: it is no data directory of this program, or has lost its identity", path.display())]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The identity file is there but cannot be understood.
+    #[error("identity file {} cannot be read", path.display())]
+    Unreadable {
+        /// The identity file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Reading or writing failed.
+    #[error("identity of data directory {} could not be read or written", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// The error of the system.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What [`begin`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The directory was made before and belongs to us.
+    Formed,
+    /// The directory is new; [`complete`] is called once the stores have been made.
+    Forming,
+}
+
+/// Checks the directory's identity, or starts a new directory.
+///
+/// A directory without identity is only ever filled when it was empty or when the marker of an unfinished first start lies
+/// in it: losing the identity file must not turn into losing the data.
+pub(crate) fn begin(directory: &Path, identity: &Identity) -> Result<Found, IdentityError> {
+    let io_error = |source| IdentityError::Io {
+        path: directory.to_owned(),
+        source,
+    };
+    fs::create_dir_all(directory).map_err(io_error)?;
+    match fs::read(directory.join(FILE)) {
+        Ok(content) => {
+            check(directory, identity, &content)?;
+            return Ok(Found::Formed);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error(error)),
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io_error)? {
+        names.push(entry.map_err(io_error)?.file_name());
+    }
+    names.retain(|name| name != "lock" && name != "identity.new");
+    if names.iter().any(|name| name == FORMING) {
+        // The first start did not finish. Nothing in it was ever acknowledged: identity comes before the first vote.
+        for name in names.iter().filter(|name| *name != FORMING) {
+            let path = directory.join(name);
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(io_error)?;
+        }
+    } else if names.is_empty() {
+        files::write_atomically(&directory.join(FORMING), b"").map_err(io_error)?;
+    } else {
+        return Err(IdentityError::Missing {
+            path: directory.to_owned(),
+        });
+    }
+    Ok(Found::Forming)
+}
+
+/// Writes the identity, durably, after the stores of a new directory have been made.
+pub(crate) fn complete(directory: &Path, identity: &Identity) -> Result<(), IdentityError> {
+    let io_error = |source| IdentityError::Io {
+        path: directory.to_owned(),
+        source,
+    };
+    let stored = StoredIdentity {
+        format: FORMAT_VERSION,
+        identity: identity.clone(),
+    };
+    let mut content =
+        serde_json::to_vec_pretty(&stored).map_err(|source| IdentityError::Unreadable {
+            path: directory.join(FILE),
+            source,
+        })?;
+    content.push(b'\n');
+    files::write_atomically(&directory.join(FILE), &content).map_err(io_error)?;
+    fs::remove_file(directory.join(FORMING)).map_err(io_error)?;
+    files::sync_directory(directory).map_err(io_error)
+}
+
+fn check(directory: &Path, identity: &Identity, content: &[u8]) -> Result<(), IdentityError> {
+    let path = directory.to_owned();
+    let stored: StoredIdentity =
+        serde_json::from_slice(content).map_err(|source| IdentityError::Unreadable {
+            path: directory.join(FILE),
+            source,
+        })?;
+    if stored.format != FORMAT_VERSION {
+        return Err(IdentityError::Format {
+            path,
+            found: stored.format,
+        });
+    }
+    if stored.identity.cluster != identity.cluster {
+        return Err(IdentityError::Cluster {
+            path,
+            found: stored.identity.cluster,
+            configured: identity.cluster.clone(),
+        });
+    }
+    if stored.identity.node != identity.node {
+        return Err(IdentityError::Node {
+            path,
+            found: stored.identity.node,
+            configured: identity.node,
+        });
+    }
+    Ok(())
+}

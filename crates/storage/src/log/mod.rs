@@ -1,0 +1,20 @@
+//! The log store: entries, vote and markers of one consensus group, durable by one flusher thread.
+//!
+//! * [`LogStore`]: the handle. An appended entry is readable when `append` returns and durable when its callback runs.
+//! * [`Watermark`]: the index through which the log is durable; the apply thread waits on it.
+//! * `flusher`: the one thread that writes, a group at a time, one sync for each group.
+//! * `tail`: the newest entries in memory.
+//! * `recovery`: reads the log once at open.
+//! * `mark`: the file that says which group was last known to be synced.
+
+mod core;
+mod flusher;
+mod mark;
+mod recovery;
+mod schema;
+mod store;
+mod tail;
+mod watermark;
+
+pub use store::{LogBounds, LogDone, LogRecord, LogStore};
+pub use watermark::Watermark;

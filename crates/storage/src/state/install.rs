@@ -1,0 +1,267 @@
+//! Installing a received checkpoint: a new generation, verified and synced, then one rename.
+//!
+//! | step | a crash after it leaves |
+//! |---|---|
+//! | `Verified`: files match the manifest and are synced | the old state; the received files are removed at open |
+//! | `LogDurable`: everything queued for the log is synced | the same |
+//! | `Moved`: the directory is a generation, unused | the old state; the new generation is removed at open |
+//! | `Opened`: RocksDB has opened it and the position agrees | the same |
+//! | `Switched`: `CURRENT` names it, durably | the new state; the old generation is removed at open |
+//! | `Swapped`: readers get it | the same |
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::checkpoint::{CheckpointManifest, ManifestError, VerifyError, verify};
+use super::core::Core;
+use super::generation::{Generation, generation_directory, write_pointer};
+use super::view::{Applied, ReadView};
+use crate::fault::Fault;
+use crate::files;
+
+/// How far an installation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstallStep {
+    /// The files match the manifest and are synced.
+    Verified,
+    /// Everything queued for the log is synced.
+    LogDurable,
+    /// The directory has become an unused generation.
+    Moved,
+    /// RocksDB has opened it.
+    Opened,
+    /// The pointer names it, durably.
+    Switched,
+    /// Readers get it.
+    Swapped,
+}
+
+/// Why a checkpoint was not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// What was received does not match its manifest. Receive it again.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The checkpoint is older than the state.
+    #[error("checkpoint at index {offered} is older than the state at index {applied}")]
+    Older {
+        /// Index of the checkpoint.
+        offered: u64,
+        /// Index of the state.
+        applied: u64,
+    },
+    /// RocksDB cannot open it, or it holds another position than its manifest says.
+    #[error("checkpoint cannot be used: {0}")]
+    Unusable(String),
+    /// A file of the checkpoint could not be received.
+    #[error("checkpoint file could not be received")]
+    Receive(#[source] io::Error),
+    /// The node must stop.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<ManifestError> for InstallError {
+    fn from(error: ManifestError) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+/// A checkpoint that is being received into a directory of its own. What is there already stays when receiving begins again
+/// with the same manifest, so that a broken transfer resumes; opening the store removes it.
+#[derive(Debug)]
+pub struct Incoming {
+    directory: PathBuf,
+    manifest: CheckpointManifest,
+    /// Whether the files have been compared with the manifest since the last write.
+    verified: bool,
+}
+
+impl Incoming {
+    pub(super) fn begin(core: &Core, manifest: CheckpointManifest) -> Result<Self, InstallError> {
+        manifest.check()?;
+        let name = blake3::hash(&manifest.encode()).to_hex();
+        let directory = core.paths.incoming.join(name.get(..32).unwrap_or_default());
+        fs::create_dir_all(&directory).map_err(InstallError::Receive)?;
+        Ok(Self {
+            directory,
+            manifest,
+            verified: false,
+        })
+    }
+
+    /// What is to be received.
+    #[must_use]
+    pub fn manifest(&self) -> &CheckpointManifest {
+        &self.manifest
+    }
+
+    /// What is still needed: (number of the file in the manifest, offset from which on), in order. Blocks.
+    ///
+    /// # Errors
+    /// [`InstallError::Receive`].
+    pub fn needs(&self) -> Result<Vec<(usize, u64)>, InstallError> {
+        let mut needs = Vec::new();
+        for (number, file) in self.manifest.files.iter().enumerate() {
+            match fs::metadata(self.directory.join(&file.name)) {
+                Ok(found) if found.len() == file.size => {}
+                Ok(found) if found.len() < file.size => needs.push((number, found.len())),
+                Ok(_) => {
+                    fs::remove_file(self.directory.join(&file.name))
+                        .map_err(InstallError::Receive)?;
+                    needs.push((number, 0));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => needs.push((number, 0)),
+                Err(error) => return Err(InstallError::Receive(error)),
+            }
+        }
+        Ok(needs)
+    }
+
+    /// Writes `data` at `offset` of file number `file`. A file is received in order. Blocks.
+    ///
+    /// # Errors
+    /// [`InstallError::Receive`]: no such file, a gap, more bytes than the manifest says, or an error of the system.
+    pub fn write(&self, file: usize, offset: u64, data: &[u8]) -> Result<(), InstallError> {
+        let refuse =
+            |text: String| InstallError::Receive(io::Error::new(io::ErrorKind::InvalidInput, text));
+        let Some(entry) = self.manifest.files.get(file) else {
+            return Err(refuse(format!(
+                "no file {file} among {}",
+                self.manifest.files.len()
+            )));
+        };
+        let end = offset.saturating_add(data.len() as u64);
+        if end > entry.size {
+            return Err(refuse(format!(
+                "file {file} of {} bytes cannot take byte {end}",
+                entry.size
+            )));
+        }
+        let target = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.directory.join(&entry.name))
+            .map_err(InstallError::Receive)?;
+        let length = target.metadata().map_err(InstallError::Receive)?.len();
+        if offset > length {
+            return Err(refuse(format!(
+                "file {file} has {length} bytes, offset {offset} leaves a gap"
+            )));
+        }
+        target
+            .write_all_at(data, offset)
+            .map_err(InstallError::Receive)
+    }
+
+    /// Compares what was received with the manifest, so that a damaged transfer is found before anyone relies on it. Reads
+    /// everything; blocks. [`StateStore::install`](super::StateStore::install) does not do it again.
+    ///
+    /// # Errors
+    /// [`InstallError::Verify`].
+    pub fn verified(mut self) -> Result<Self, InstallError> {
+        verify(&self.directory, &self.manifest)?;
+        self.verified = true;
+        Ok(self)
+    }
+
+    /// Gives up and removes what was received.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn discard(self) -> io::Result<()> {
+        files::remove_directory(&self.directory)
+    }
+}
+
+/// Installs what was received. Runs on the apply thread: nothing is applied meanwhile.
+pub(super) fn install(core: &Core, incoming: &Incoming) -> Result<Applied, InstallError> {
+    core.fault.check()?;
+    let manifest = &incoming.manifest;
+    let root = &core.paths.state;
+    let io_fault = |error: io::Error| {
+        InstallError::Fault(
+            core.fault
+                .set(Fault::new("state", format!("install: {error}"))),
+        )
+    };
+    let reached = |step: InstallStep| {
+        if let Some(observe) = core.options.install_observer {
+            observe(step);
+        }
+    };
+    if let Some(applied) = core.applied()
+        && applied.position.index > manifest.index
+    {
+        return Err(InstallError::Older {
+            offered: manifest.index,
+            applied: applied.position.index,
+        });
+    }
+    if !incoming.verified {
+        verify(&incoming.directory, manifest)?;
+    }
+    files::sync_all_in(&incoming.directory).map_err(io_fault)?;
+    reached(InstallStep::Verified);
+
+    // The state must not get ahead of what this node has promised in its log.
+    core.log.barrier().wait()?;
+    reached(InstallStep::LogDurable);
+
+    let number = core.current().number + 1;
+    let target = generation_directory(root, number);
+    files::remove_directory(&target).map_err(io_fault)?;
+    fs::rename(&incoming.directory, &target).map_err(io_fault)?;
+    files::sync_directory(&core.paths.incoming).map_err(io_fault)?;
+    files::sync_directory(root).map_err(io_fault)?;
+    reached(InstallStep::Moved);
+
+    let (generation, applied, membership) = match open(core, number, manifest) {
+        Ok(opened) => opened,
+        Err(error) => {
+            files::remove_directory(&target).map_err(io_fault)?;
+            return Err(error);
+        }
+    };
+    reached(InstallStep::Opened);
+
+    // RocksDB syncs what it writes while opening; the names of those files are synced here.
+    files::sync_directory(&target).map_err(io_fault)?;
+    write_pointer(root, number).map_err(io_fault)?;
+    reached(InstallStep::Switched);
+
+    core.replace(generation, applied, membership, &manifest.files);
+    reached(InstallStep::Swapped);
+    Ok(applied)
+}
+
+fn open(
+    core: &Core,
+    number: u64,
+    manifest: &CheckpointManifest,
+) -> Result<(Arc<Generation>, Applied, Option<bytes::Bytes>), InstallError> {
+    let generation = Generation::open(&core.paths.state, number, &core.options, &core.shared)
+        .map_err(|error| InstallError::Unusable(error.to_string()))?;
+    let generation = Arc::new(generation);
+    let view = ReadView::of(Arc::clone(&generation))?;
+    let (applied, membership) = view
+        .applied()
+        .and_then(|applied| Ok((applied, view.membership()?)))
+        .map_err(|error| InstallError::Unusable(error.0))?;
+    match applied {
+        Some(applied)
+            if applied.position == manifest.position()
+                && membership.as_deref().unwrap_or_default() == manifest.membership =>
+        {
+            Ok((generation, applied, membership))
+        }
+        _ => Err(InstallError::Unusable(format!(
+            "its position is not the one of its manifest ({}, {})",
+            manifest.term, manifest.index
+        ))),
+    }
+}

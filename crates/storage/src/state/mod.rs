@@ -1,0 +1,27 @@
+//! The state store: everything that is replicated, on a RocksDB that writes no log of its own.
+//!
+//! * [`StateStore`]: the handle. One thread applies, one flushes and takes checkpoints, one hashes.
+//! * [`ReadView`]: one snapshot for a whole request; it is what `apply` sees, too.
+//! * [`schema`]: the keys.
+//! * [`Checkpoint`] and [`Incoming`]: how a state leaves a node and how it arrives.
+//! * [`DigestState`]: the proof that two nodes hold the same.
+
+mod apply;
+mod batch;
+mod checkpoint;
+mod core;
+mod digest;
+mod generation;
+mod install;
+pub mod schema;
+mod store;
+mod upkeep;
+mod view;
+
+pub(crate) use self::core::int_property;
+pub use apply::{EntryKind, EntryResult, StateEntry};
+pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointManifest, ManifestError, VerifyError};
+pub use digest::DigestState;
+pub use install::{Incoming, InstallError, InstallStep};
+pub use store::StateStore;
+pub use view::{Applied, Found, ReadView};

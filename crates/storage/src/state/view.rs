@@ -1,0 +1,487 @@
+//! One snapshot of the state: what `apply` decides on, and what every read of a request sees.
+
+use std::sync::Arc;
+
+use banyan_domain::limits::BUCKET_NUMBERS;
+use banyan_domain::{
+    AuditRecord, BirthDate, Cmnd, Counters, Event, EventSequence, FormKey, IdempotencyKey, NameKey,
+    PersonId, PersonName, PersonVersion, Pin, PinBucket, Position, Principal, StoredOutcome,
+    Timestamp, VersionNumber, View, ViewFault,
+};
+use banyan_wire::record;
+use bytes::Bytes;
+use rocksdb::{DBPinnableSlice, ReadOptions};
+
+use super::digest;
+use super::generation::{Generation, OwnedReader, Reader};
+use super::schema::{self, Family};
+use crate::codec::{self, Kind};
+use crate::fault::Fault;
+
+/// How far the state has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Applied {
+    /// Position of the last applied entry.
+    pub position: Position,
+    /// Replicated time of the newest command entry.
+    pub time: Timestamp,
+}
+
+/// Persons under a name and a birth date.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Newest versions, by person id.
+    pub persons: Vec<PersonVersion>,
+    /// The limit cut the list.
+    pub more: bool,
+}
+
+/// A consistent view of the state at one applied position. Reads may touch the disk: for threads that may block.
+///
+/// Every error is a [`ViewFault`]: a stored record could not be read, and the node must stop.
+pub struct ReadView(OwnedReader);
+
+impl std::fmt::Debug for ReadView {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ReadView").finish_non_exhaustive()
+    }
+}
+
+impl ReadView {
+    pub(super) fn of(generation: Arc<Generation>) -> Result<Self, Fault> {
+        OwnedReader::of(generation).map(Self)
+    }
+
+    pub(super) fn reader(&self) -> &Reader<'_> {
+        self.0.borrow_dependent()
+    }
+
+    /// The applied position and replicated time; none if nothing was ever applied.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn applied(&self) -> Result<Option<Applied>, ViewFault> {
+        self.get(Family::Records, &schema::APPLIED_KEY, decode_applied)
+    }
+
+    /// The membership, in the bytes of the consensus crate; none if none was ever applied.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn membership(&self) -> Result<Option<Bytes>, ViewFault> {
+        self.get(Family::Records, &schema::MEMBERSHIP_KEY, |plain| {
+            Ok(Bytes::copy_from_slice(plain))
+        })
+    }
+
+    /// The newest version of the person who has, or ever had, this number.
+    ///
+    /// # Errors
+    /// [`ViewFault`]; an index entry without a person is one.
+    pub fn get_by_pin(&self, pin: &Pin) -> Result<Option<PersonVersion>, ViewFault> {
+        self.person_by_pin(pin)?
+            .map(|person| self.existing(person))
+            .transpose()
+    }
+
+    /// The newest version of the person who has this 9-digit identity card number.
+    ///
+    /// # Errors
+    /// [`ViewFault`]; an index entry without a person is one.
+    pub fn get_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonVersion>, ViewFault> {
+        self.person_by_cmnd(cmnd)?
+            .map(|person| self.existing(person))
+            .transpose()
+    }
+
+    /// The persons whose newest version has this name (by its search form: lower case, NFC) and this birth date, by person id.
+    ///
+    /// # Errors
+    /// [`ViewFault`]; an index entry without a person is one.
+    pub fn find(
+        &self,
+        name: &PersonName,
+        birth_date: BirthDate,
+        limit: usize,
+    ) -> Result<Found, ViewFault> {
+        let search = name.search_key();
+        let key = NameKey::of(name, birth_date);
+        let mut found = Found {
+            persons: Vec::new(),
+            more: false,
+        };
+        self.scan(
+            Family::Indexes,
+            &schema::name_key(&key, PersonId(0)),
+            &schema::name_key(&key, PersonId(u64::MAX)),
+            |key, _| {
+                let person = schema::parse_name_key(key)
+                    .ok_or_else(|| fault("a NAME key has a wrong length"))?;
+                let version = self.existing(person)?;
+                // The key is a hash of eight bytes: another name may share it.
+                if version.data.name.search_key() == search && version.data.birth_date == birth_date
+                {
+                    if found.persons.len() == limit {
+                        found.more = true;
+                        return Ok(false);
+                    }
+                    found.persons.push(version);
+                }
+                Ok(true)
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// All versions of a person, oldest first; empty if there is no such person.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn history(&self, person: PersonId) -> Result<Vec<PersonVersion>, ViewFault> {
+        let mut versions = Vec::new();
+        self.scan_versions(person, |version| {
+            versions.push(version);
+            true
+        })?;
+        versions.reverse();
+        Ok(versions)
+    }
+
+    /// One version of a person.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn version_at(
+        &self,
+        person: PersonId,
+        version: VersionNumber,
+    ) -> Result<Option<PersonVersion>, ViewFault> {
+        self.get(
+            Family::Records,
+            &schema::version_key(person, version),
+            |plain| record::decode_version(person, version, plain).map_err(fault),
+        )
+    }
+
+    /// Number of persons.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn count_persons(&self) -> Result<u64, ViewFault> {
+        Ok(self.counters()?.persons)
+    }
+
+    /// Up to `count_max` events from `sequence` on, in order.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn events_from(
+        &self,
+        sequence: EventSequence,
+        count_max: usize,
+    ) -> Result<Vec<Event>, ViewFault> {
+        let mut events = Vec::new();
+        self.scan(
+            Family::Records,
+            &schema::event_key(sequence),
+            &[schema::EVENT + 1],
+            |key, plain| {
+                if events.len() == count_max {
+                    return Ok(false);
+                }
+                let sequence = schema::parse_event_key(key)
+                    .ok_or_else(|| fault("an EVENT key has a wrong length"))?;
+                events.push(record::decode_event(sequence, plain).map_err(fault)?);
+                Ok(true)
+            },
+        )?;
+        Ok(events)
+    }
+
+    /// Up to `count_max` audit records from a log index and an ordinal on, in order.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn audit_from(
+        &self,
+        index: u64,
+        ordinal: u32,
+        count_max: usize,
+    ) -> Result<Vec<AuditRecord>, ViewFault> {
+        let mut records = Vec::new();
+        self.scan(
+            Family::Records,
+            &schema::audit_key(index, ordinal),
+            &[schema::AUDIT + 1],
+            |key, plain| {
+                if records.len() == count_max {
+                    return Ok(false);
+                }
+                let (index, ordinal) = schema::parse_audit_key(key)
+                    .ok_or_else(|| fault("an AUDIT key has a wrong length"))?;
+                records.push(record::decode_audit(index, ordinal, plain).map_err(fault)?);
+                Ok(true)
+            },
+        )?;
+        Ok(records)
+    }
+
+    /// Calls `visit` with every number ever issued and its person, in the order of the numbers.
+    ///
+    /// # Errors
+    /// [`ViewFault`], also from `visit`.
+    pub fn visit_pins(
+        &self,
+        mut visit: impl FnMut(Pin, PersonId) -> Result<(), ViewFault>,
+    ) -> Result<(), ViewFault> {
+        self.scan(
+            Family::Indexes,
+            &[schema::PIN],
+            &[schema::PIN + 1],
+            |key, plain| {
+                let number = schema::parse_pin_key(key)
+                    .ok_or_else(|| fault("a PIN key has a wrong length"))?;
+                let pin = Pin::parse(&format!("{number:012}"))
+                    .map_err(|_| fault("a PIN key holds no valid number"))?;
+                visit(pin, decode_person(plain)?)?;
+                Ok(true)
+            },
+        )
+    }
+
+    /// Calls `visit` with every first outcome: its key in the store (without tag) and its value.
+    ///
+    /// # Errors
+    /// [`ViewFault`], also from `visit`.
+    pub fn visit_outcomes(
+        &self,
+        mut visit: impl FnMut(&[u8], StoredOutcome) -> Result<(), ViewFault>,
+    ) -> Result<(), ViewFault> {
+        self.scan(
+            Family::Indexes,
+            &[schema::OUTCOME],
+            &[schema::OUTCOME + 1],
+            |key, plain| {
+                visit(
+                    key.get(1..).unwrap_or_default(),
+                    record::decode_outcome(plain).map_err(fault)?,
+                )?;
+                Ok(true)
+            },
+        )
+    }
+
+    /// BLAKE3 over every logical key and value, and the number of keys.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn digest(&self) -> Result<([u8; 32], u64), ViewFault> {
+        digest::hash(self.reader()).map_err(fault)
+    }
+
+    fn existing(&self, person: PersonId) -> Result<PersonVersion, ViewFault> {
+        self.version(person)?.ok_or_else(|| {
+            fault(format!(
+                "an index leads to person {person}, who is not there"
+            ))
+        })
+    }
+
+    /// Calls `visit` with the versions of a person, newest first, until it returns false.
+    fn scan_versions(
+        &self,
+        person: PersonId,
+        mut visit: impl FnMut(PersonVersion) -> bool,
+    ) -> Result<(), ViewFault> {
+        let newest = schema::version_key(person, VersionNumber(u32::MAX));
+        let oldest = schema::version_key(person, VersionNumber(0));
+        self.scan(Family::Records, &newest, &oldest, |key, plain| {
+            let (person, version) = schema::parse_version_key(key)
+                .ok_or_else(|| fault("a VERSION key has a wrong length"))?;
+            record::decode_version(person, version, plain)
+                .map(&mut visit)
+                .map_err(fault)
+        })
+    }
+
+    fn get<T>(
+        &self,
+        family: Family,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, ViewFault>,
+    ) -> Result<Option<T>, ViewFault> {
+        let reader = self.reader();
+        let found: Option<DBPinnableSlice<'_>> = reader
+            .db
+            .get_pinned_cf_opt(reader.family(family), key, &reader.options)
+            .map_err(|error| fault(error.to_string()))?;
+        found.map(|value| decode(open(key, &value)?)).transpose()
+    }
+
+    /// Calls `visit` with keys and plain values from `from` to before `until`, until it returns false.
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        until: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, ViewFault>,
+    ) -> Result<(), ViewFault> {
+        let reader = self.reader();
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(until);
+        let mut iterator = reader
+            .snapshot
+            .raw_iterator_cf_opt(reader.family(family), options);
+        iterator.seek(from);
+        while let Some((key, value)) = iterator.item() {
+            if !visit(key, open(key, value)?)? {
+                return Ok(());
+            }
+            iterator.next();
+        }
+        iterator.status().map_err(|error| fault(error.to_string()))
+    }
+
+    /// The first serial in `from..until` of a bucket that no number has.
+    fn free_serial_in(
+        &self,
+        bucket: &PinBucket,
+        from: u32,
+        until: u32,
+    ) -> Result<Option<u32>, ViewFault> {
+        let mut expected = from;
+        let base = schema::parse_pin_key(&schema::pin_bucket_key(bucket, 0)).unwrap_or_default();
+        self.scan(
+            Family::Indexes,
+            &schema::pin_bucket_key(bucket, from),
+            &schema::pin_bucket_key(bucket, until),
+            |key, _| {
+                let number = schema::parse_pin_key(key)
+                    .ok_or_else(|| fault("a PIN key has a wrong length"))?;
+                if number - base == u64::from(expected) {
+                    expected += 1;
+                    Ok(true)
+                } else {
+                    Ok(false)
+                }
+            },
+        )?;
+        Ok((expected < until).then_some(expected))
+    }
+}
+
+impl View for ReadView {
+    fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault> {
+        let mut newest = None;
+        self.scan_versions(person, |version| {
+            newest = Some(version);
+            false
+        })?;
+        Ok(newest)
+    }
+
+    fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
+        self.get(Family::Indexes, &schema::pin_key(pin), decode_person)
+    }
+
+    fn person_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonId>, ViewFault> {
+        self.get(Family::Indexes, &schema::cmnd_key(cmnd), decode_person)
+    }
+
+    fn person_by_form(&self, form: &FormKey) -> Result<Option<PersonId>, ViewFault> {
+        self.get(Family::Indexes, &schema::form_key(form), decode_person)
+    }
+
+    fn outcome(
+        &self,
+        principal: &Principal,
+        key: &IdempotencyKey,
+    ) -> Result<Option<StoredOutcome>, ViewFault> {
+        self.get(
+            Family::Indexes,
+            &schema::outcome_key(principal, key),
+            |plain| record::decode_outcome(plain).map_err(fault),
+        )
+    }
+
+    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault> {
+        match self.free_serial_in(bucket, from, BUCKET_NUMBERS)? {
+            Some(serial) => Ok(Some(serial)),
+            None => self.free_serial_in(bucket, 0, from),
+        }
+    }
+
+    fn counters(&self) -> Result<Counters, ViewFault> {
+        Ok(self
+            .get(Family::Records, &schema::COUNTERS_KEY, decode_counters)?
+            .unwrap_or_default())
+    }
+}
+
+pub(super) fn encode_applied(applied: Applied) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&applied.position.term.to_be_bytes());
+    bytes[8..16].copy_from_slice(&applied.position.index.to_be_bytes());
+    bytes[16..].copy_from_slice(&applied.time.get().to_be_bytes());
+    bytes
+}
+
+fn decode_applied(plain: &[u8]) -> Result<Applied, ViewFault> {
+    let [term, index, time] =
+        words(plain).ok_or_else(|| fault("the applied position has a wrong length"))?;
+    Ok(Applied {
+        position: Position {
+            term: u64::from_be_bytes(term),
+            index: u64::from_be_bytes(index),
+        },
+        time: Timestamp(i64::from_be_bytes(time)),
+    })
+}
+
+pub(super) fn encode_counters(counters: &Counters) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&counters.next_person.to_be_bytes());
+    bytes[8..16].copy_from_slice(&counters.next_event.to_be_bytes());
+    bytes[16..24].copy_from_slice(&counters.persons.to_be_bytes());
+    bytes[24..].copy_from_slice(&counters.last_time.get().to_be_bytes());
+    bytes
+}
+
+fn decode_counters(plain: &[u8]) -> Result<Counters, ViewFault> {
+    let [person, event, persons, time] =
+        words(plain).ok_or_else(|| fault("the counters have a wrong length"))?;
+    Ok(Counters {
+        next_person: u64::from_be_bytes(person),
+        next_event: u64::from_be_bytes(event),
+        persons: u64::from_be_bytes(persons),
+        last_time: Timestamp(i64::from_be_bytes(time)),
+    })
+}
+
+fn decode_person(plain: &[u8]) -> Result<PersonId, ViewFault> {
+    let [person] = words(plain).ok_or_else(|| fault("an index value has a wrong length"))?;
+    Ok(PersonId(u64::from_be_bytes(person)))
+}
+
+/// Exactly `N` words of eight bytes.
+fn words<const N: usize>(plain: &[u8]) -> Option<[[u8; 8]; N]> {
+    let (words, rest) = plain.as_chunks::<8>();
+    if !rest.is_empty() {
+        return None;
+    }
+    words.try_into().ok()
+}
+
+fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], ViewFault> {
+    codec::open(Kind::StateValue, key, value).map_err(|error| {
+        // The tag says which record it is; the rest of the key may be a person's number.
+        fault(format!(
+            "record with tag {:#04x}: {error}",
+            key.first().copied().unwrap_or_default()
+        ))
+    })
+}
+
+fn fault(cause: impl ToString) -> ViewFault {
+    ViewFault(cause.to_string())
+}

@@ -1,0 +1,341 @@
+//! Checkpoints and their installation: whole or not at all, whatever happens in between.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use banyan_storage::{
+    Applied, Checkpoint, CheckpointManifest, InstallError, InstallStep, StoreOptions, Stores,
+    VerifyError,
+};
+
+use crate::crash::spawn;
+use crate::fixture::{identity, open, options, run};
+use crate::workload::Workload;
+
+const STEPS: [(&str, InstallStep); 6] = [
+    ("verified", InstallStep::Verified),
+    ("log-durable", InstallStep::LogDurable),
+    ("moved", InstallStep::Moved),
+    ("opened", InstallStep::Opened),
+    ("switched", InstallStep::Switched),
+    ("swapped", InstallStep::Swapped),
+];
+
+/// A donor with 120 entries and a checkpoint of them.
+fn donor(directory: &Path) -> (Stores, Checkpoint) {
+    let stores = open(directory);
+    let mut workload = Workload::new(42);
+    let entries: Vec<_> = (0..120).map(|_| workload.entry(6).0).collect();
+    for chunk in entries.chunks(30) {
+        run(&stores, chunk);
+        stores.state.flush().wait().unwrap();
+    }
+    let checkpoint = stores.state.checkpoint().wait().unwrap();
+    (stores, checkpoint)
+}
+
+/// A receiver that has applied the first 20 entries of another history.
+fn receiver(directory: &Path) -> Stores {
+    let stores = open(directory);
+    let mut workload = Workload::new(7);
+    let entries: Vec<_> = (0..20).map(|_| workload.entry(3).0).collect();
+    run(&stores, &entries);
+    stores.state.flush().wait().unwrap();
+    stores
+}
+
+/// Sends a checkpoint in pieces of a kilobyte or so.
+fn transfer(stores: &Stores, checkpoint: &Checkpoint) -> banyan_storage::Incoming {
+    let incoming = stores
+        .state
+        .begin_install(checkpoint.manifest().clone())
+        .unwrap();
+    for (file, mut offset) in incoming.needs().unwrap() {
+        let size = checkpoint.manifest().files[file].size;
+        while offset < size {
+            let data = checkpoint.read(file, offset, 60_000).unwrap();
+            incoming.write(file, offset, &data).unwrap();
+            offset += data.len() as u64;
+        }
+    }
+    assert!(incoming.needs().unwrap().is_empty());
+    incoming
+}
+
+#[test]
+fn an_installed_checkpoint_is_the_donors_state() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (donor, checkpoint) = donor(one.path());
+    checkpoint.verify().unwrap();
+    let stores = receiver(two.path());
+    let old = stores.state.view().unwrap();
+    let old_digest = old.digest().unwrap();
+
+    let incoming = transfer(&stores, &checkpoint);
+    let applied: Applied = stores.state.install(incoming).wait().unwrap();
+    assert_eq!(applied.position, checkpoint.manifest().position());
+    assert_eq!(stores.state.applied(), donor.state.applied());
+    assert_eq!(stores.state.membership(), donor.state.membership());
+    assert_eq!(stores.state.durable_applied(), Some(applied));
+    assert_eq!(
+        stores.state.digest_now().unwrap(),
+        donor.state.digest_now().unwrap()
+    );
+
+    // Whoever was reading goes on; then the old generation goes.
+    assert_eq!(old.digest().unwrap(), old_digest);
+    assert!(two.path().join("state/1").exists());
+    drop(old);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while two.path().join("state/1").exists() {
+        assert!(
+            Instant::now() < deadline,
+            "the old generation is still there"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // A checkpoint of the new state costs no second hashing, and it verifies.
+    let own = stores.state.checkpoint().wait().unwrap();
+    own.verify().unwrap();
+    assert_eq!(own.manifest().position(), checkpoint.manifest().position());
+    drop(stores);
+    let stores = open(two.path());
+    assert_eq!(
+        stores.state.digest_now().unwrap(),
+        donor.state.digest_now().unwrap()
+    );
+    assert_eq!(
+        stores.state.newest_checkpoint().unwrap().manifest(),
+        own.manifest()
+    );
+}
+
+#[test]
+fn a_crash_at_any_step_of_an_installation_leaves_the_old_or_the_new_state() {
+    let one = tempfile::tempdir().unwrap();
+    let (donor, checkpoint) = donor(one.path());
+    let new = donor.state.digest_now().unwrap();
+    for (name, step) in STEPS {
+        let two = tempfile::tempdir().unwrap();
+        let old = receiver(two.path()).state.digest_now().unwrap();
+        let task = format!(
+            "install {} {} {name}",
+            two.path().display(),
+            checkpoint.directory().display()
+        );
+        let status = spawn(&task).wait().unwrap();
+        assert!(!status.success(), "{name}: the child was to abort");
+
+        let stores = open(two.path());
+        let expected = if step >= InstallStep::Switched {
+            new
+        } else {
+            old
+        };
+        assert_eq!(
+            stores.state.digest_now().unwrap(),
+            expected,
+            "after a crash at {name}"
+        );
+        assert_eq!(stores.log.bounds().last, Some(20), "{name}");
+        let generations = fs::read_dir(two.path().join("state"))
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir())
+            .count();
+        assert_eq!(generations, 1, "{name}: stale generations are gone");
+        assert_eq!(
+            fs::read_dir(two.path().join("incoming")).unwrap().count(),
+            0,
+            "{name}"
+        );
+
+        // And it can be done again.
+        let incoming = transfer(&stores, &checkpoint);
+        stores.state.install(incoming).wait().unwrap();
+        assert_eq!(
+            stores.state.digest_now().unwrap(),
+            new,
+            "{name}, second time"
+        );
+    }
+}
+
+/// At which step the child aborts.
+static ABORT_AT: AtomicU8 = AtomicU8::new(u8::MAX);
+
+fn abort_at(step: InstallStep) {
+    if step as u8 == ABORT_AT.load(Ordering::SeqCst) {
+        std::process::abort();
+    }
+}
+
+pub(crate) fn child(directory: &Path, donor: &Path, name: &str) {
+    let step = STEPS.iter().find(|(known, _)| *known == name).unwrap().1;
+    ABORT_AT.store(step as u8, Ordering::SeqCst);
+    let options = StoreOptions {
+        install_observer: Some(abort_at),
+        ..options()
+    };
+    let stores = Stores::open(directory, &identity(), &options).unwrap();
+    let manifest =
+        CheckpointManifest::decode(&fs::read(donor.join("banyan-manifest.json")).unwrap()).unwrap();
+    let incoming = stores.state.begin_install(manifest).unwrap();
+    for (file, _) in incoming.needs().unwrap() {
+        let data = fs::read(donor.join(&incoming.manifest().files[file].name)).unwrap();
+        incoming.write(file, 0, &data).unwrap();
+    }
+    stores.state.install(incoming).wait().unwrap();
+}
+
+#[test]
+fn a_broken_transfer_resumes_where_it_broke_off() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_donor, checkpoint) = donor(one.path());
+    let stores = receiver(two.path());
+    let biggest = (0..checkpoint.manifest().files.len())
+        .max_by_key(|file| checkpoint.manifest().files[*file].size)
+        .unwrap();
+    let incoming = stores
+        .state
+        .begin_install(checkpoint.manifest().clone())
+        .unwrap();
+    assert_eq!(
+        incoming.needs().unwrap().len(),
+        checkpoint.manifest().files.len()
+    );
+    incoming
+        .write(biggest, 0, &checkpoint.read(biggest, 0, 1_000).unwrap())
+        .unwrap();
+    // Gaps, too many bytes and unknown files are refused.
+    assert!(incoming.write(biggest, 1_001, b"x").is_err());
+    assert!(
+        incoming
+            .write(biggest, checkpoint.manifest().files[biggest].size, b"x")
+            .is_err()
+    );
+    assert!(incoming.write(10_000, 0, b"x").is_err());
+    drop(incoming);
+    let incoming = stores
+        .state
+        .begin_install(checkpoint.manifest().clone())
+        .unwrap();
+    assert!(incoming.needs().unwrap().contains(&(biggest, 1_000)));
+    let incoming_again = transfer(&stores, &checkpoint);
+    stores.state.install(incoming_again).wait().unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_old_state_stays() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_donor, checkpoint) = donor(one.path());
+    let stores = receiver(two.path());
+    let old = stores.state.digest_now().unwrap();
+    let incoming = transfer(&stores, &checkpoint);
+    let file = checkpoint
+        .manifest()
+        .files
+        .iter()
+        .position(|file| file.name.ends_with(".sst"))
+        .unwrap();
+    incoming.write(file, 10, b"damage").unwrap();
+    let error = stores.state.install(incoming).wait().unwrap_err();
+    assert!(
+        matches!(error, InstallError::Verify(VerifyError::Checksum { .. })),
+        "{error}"
+    );
+    assert_eq!(stores.state.digest_now().unwrap(), old);
+    assert!(stores.fault().get().is_none(), "the node goes on");
+}
+
+#[test]
+fn names_that_lead_outside_are_refused() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_donor, checkpoint) = donor(one.path());
+    let stores = receiver(two.path());
+    for name in [
+        "../x.sst",
+        "/etc/x.sst",
+        "a/b.sst",
+        "",
+        ".sst",
+        "LOG",
+        "x.sst\0",
+        "CURRENT",
+    ] {
+        let mut manifest = checkpoint.manifest().clone();
+        manifest.files[1].name = name.to_owned();
+        if name == "CURRENT" {
+            manifest.files[0].name = name.to_owned();
+        }
+        assert!(stores.state.begin_install(manifest).is_err(), "{name:?}");
+    }
+    let mut manifest = checkpoint.manifest().clone();
+    manifest.format = 99;
+    assert!(stores.state.begin_install(manifest).is_err());
+}
+
+#[test]
+fn an_older_checkpoint_is_refused() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (donor, checkpoint) = donor(one.path());
+    let older = {
+        let stores = receiver(two.path());
+        stores.state.checkpoint().wait().unwrap()
+    };
+    let incoming = transfer(&donor, &older);
+    let error = donor.state.install(incoming).wait().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            InstallError::Older {
+                offered: 20,
+                applied: 120
+            }
+        ),
+        "{error}"
+    );
+    drop(checkpoint);
+}
+
+#[test]
+fn checkpoints_are_kept_while_held_and_old_ones_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = open(directory.path());
+    assert!(
+        stores.state.checkpoint().wait().is_err(),
+        "nothing is applied yet"
+    );
+    assert!(stores.fault().get().is_none());
+    let mut workload = Workload::new(3);
+    let mut held = None;
+    for _ in 0..5 {
+        run(&stores, &[workload.entry(5).0]);
+        let checkpoint = stores.state.checkpoint().wait().unwrap();
+        let again = stores.state.checkpoint().wait().unwrap();
+        assert_eq!(
+            checkpoint.directory(),
+            again.directory(),
+            "the same position, the same checkpoint"
+        );
+        held.get_or_insert(checkpoint);
+    }
+    let names = |path: &Path| fs::read_dir(path.join("checkpoints")).unwrap().count();
+    assert_eq!(
+        names(directory.path()),
+        3,
+        "two newest and the one that is held"
+    );
+    held.unwrap().verify().unwrap();
+    drop(stores);
+    // What an interrupted checkpoint has left goes at open.
+    fs::create_dir(directory.path().join("checkpoints/new")).unwrap();
+    fs::create_dir(directory.path().join("checkpoints/77")).unwrap();
+    let stores = open(directory.path());
+    assert_eq!(names(directory.path()), 3);
+    assert_eq!(
+        stores.state.newest_checkpoint().unwrap().manifest().index,
+        5
+    );
+}

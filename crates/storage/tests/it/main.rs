@@ -1,0 +1,12 @@
+//! Integration tests of the stores.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod crash;
+mod fixture;
+mod formats;
+mod identity;
+mod install;
+mod journal;
+mod log;
+mod state;
+mod workload;
