@@ -1,0 +1,483 @@
+//! The handle of consensus on one node: propose, look, lead, stop.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use banyan_domain::{Envelope, NodeId, Outcome, Position};
+use banyan_storage::Stores;
+use openraft::{
+    Raft, RaftNetworkFactory,
+    async_runtime::watch::WatchReceiver as _,
+    errors::Fatal,
+    network::NetSnapshot,
+    storage::{RaftLogStorage, RaftStateMachine},
+};
+use openraft_rt::AsyncRuntime;
+use openraft_rt_tokio::TokioRuntime;
+
+use crate::{
+    clock::Clock,
+    keeper,
+    log::{LogAdapter, LogSize},
+    member::Member,
+    network::{Admission, PeerNetwork, PeerService, PeerTls, ServeError, TlsError, tls},
+    proposer::{ProposeError, Proposer},
+    settings::{LogPolicy, SettingsError, Timing, raft_config},
+    state::{SnapshotHandle, SnapshotInbox, StateMachine},
+    status::{Role, Status},
+    types::TypeConfig,
+};
+
+/// What a node's part in consensus is started with, in production.
+pub struct StartOptions {
+    /// The cluster's name, as in certificates and in the data directory.
+    pub cluster: String,
+    /// This node.
+    pub node: Member,
+    /// The members that the topology names, this node included. Used for admission until the membership is known.
+    pub members: BTreeMap<NodeId, Member>,
+    /// The opened data directory.
+    pub stores: Stores,
+    /// Certificate, key and authority for peers.
+    pub tls: PeerTls,
+    /// Heartbeat and election times.
+    pub timing: Timing,
+    /// When snapshots are taken and logs purged.
+    pub log_policy: LogPolicy,
+    /// Where a leader takes its time from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for StartOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartOptions")
+            .field("cluster", &self.cluster)
+            .field("node", &self.node)
+            .field("timing", &self.timing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts that [`Consensus::start_with`] puts together. The simulator brings its own disk and wire.
+pub struct Parts<LS, SM, NF> {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeId,
+    /// Log, vote and markers.
+    pub log: LS,
+    /// How large the log is: counted by whoever appends to it.
+    pub log_size: LogSize,
+    /// The state machine.
+    pub state: SM,
+    /// The wire.
+    pub network: NF,
+    /// Heartbeat and election times.
+    pub timing: Timing,
+    /// When snapshots are taken and logs purged.
+    pub log_policy: LogPolicy,
+    /// Where a leader takes its time from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl<LS, SM, NF> fmt::Debug for Parts<LS, SM, NF> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("cluster", &self.cluster)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why consensus did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Times or bounds that contradict each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Certificates that cannot be used, or are not this node's.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The stores cannot be read, or contradict each other.
+    #[error("the node's log and state cannot be recovered: {0}")]
+    Recovery(String),
+}
+
+/// Consensus has failed on this node: the process must end, and its supervisor decides.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The disk, or an entry that this release cannot apply.
+    #[error("consensus stopped on a storage fault: {0}")]
+    Storage(String),
+    /// A defect.
+    #[error("consensus stopped on a defect")]
+    Panicked,
+}
+
+/// One node's part in consensus. Cheap to clone. Generic over the runtime `R` and the state machine `SM`; production uses the
+/// defaults.
+///
+/// All of its tasks, and the connections to peers, live on the runtime on which it was started: give it one of its own, which
+/// neither clients nor storage can block.
+pub struct Consensus<R = TokioRuntime, SM = StateMachine<R>>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    inner: Arc<Inner<R, SM>>,
+}
+
+struct Inner<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    raft: Raft<TypeConfig<R>, SM>,
+    proposer: Proposer<R>,
+    timing: Timing,
+    stopping: AtomicBool,
+    /// What the peer server needs; none where something else brings the messages.
+    peers: Option<Peers>,
+}
+
+#[derive(Clone)]
+struct Peers {
+    tls: PeerTls,
+    admission: Admission,
+    inbox: SnapshotInbox,
+}
+
+impl<R, SM> Clone for Consensus<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<R, SM> fmt::Debug for Consensus<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consensus")
+            .field("node", self.inner.raft.node_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
+    /// Starts consensus over the real stores and the real wire. Returns once the state has been recovered as far as this node knows
+    /// it to be committed; serve peers with [`Consensus::serve_peers`] right after.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(options: StartOptions) -> Result<Self, StartError> {
+        let StartOptions {
+            cluster,
+            node,
+            members,
+            stores,
+            tls,
+            timing,
+            log_policy,
+            clock,
+        } = options;
+        tls::check_own(&tls, &cluster, node.node.get())?;
+        let voters = members
+            .iter()
+            .filter(|(_, member)| member.voter)
+            .map(|(id, _)| id.get())
+            .collect();
+        let peers = Peers {
+            tls: tls.clone(),
+            admission: Admission::new(cluster.clone(), voters),
+            inbox: SnapshotInbox::new(stores.state.clone()),
+        };
+        let log = LogAdapter::new(stores.clone());
+        let parts = Parts {
+            node: node.node,
+            log_size: log.size(),
+            log,
+            state: StateMachine::new(stores.state),
+            network: PeerNetwork::new(cluster.clone(), tls, timing),
+            cluster,
+            timing,
+            log_policy,
+            clock,
+        };
+        Self::assemble(parts, Some(peers)).await
+    }
+}
+
+impl<R, SM> Consensus<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    /// Starts consensus over whatever log, state machine and network are given.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_with<LS, NF>(parts: Parts<LS, SM, NF>) -> Result<Self, StartError>
+    where
+        LS: RaftLogStorage<TypeConfig<R>>,
+        NF: RaftNetworkFactory<TypeConfig<R>>,
+        NF::Network: NetSnapshot<TypeConfig<R>, SnapshotData = SM::SnapshotData>,
+    {
+        Self::assemble(parts, None).await
+    }
+
+    async fn assemble<LS, NF>(
+        parts: Parts<LS, SM, NF>,
+        peers: Option<Peers>,
+    ) -> Result<Self, StartError>
+    where
+        LS: RaftLogStorage<TypeConfig<R>>,
+        NF: RaftNetworkFactory<TypeConfig<R>>,
+        NF::Network: NetSnapshot<TypeConfig<R>, SnapshotData = SM::SnapshotData>,
+    {
+        let config = raft_config(&parts.cluster, parts.timing, parts.log_policy)?;
+        let raft = Raft::new(
+            parts.node.get(),
+            Arc::new(config),
+            parts.network,
+            parts.log,
+            parts.state,
+        )
+        .await
+        .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
+        let proposer = Proposer::start(raft.clone(), parts.clock);
+        // Its first round repairs a log that was purged past the newest snapshot.
+        drop(R::spawn(keeper::run(
+            raft.clone(),
+            parts.log_size,
+            parts.log_policy,
+        )));
+        let inner = Inner {
+            raft,
+            proposer,
+            timing: parts.timing,
+            stopping: AtomicBool::new(false),
+            peers,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub(crate) fn raft(&self) -> &Raft<TypeConfig<R>, SM> {
+        &self.inner.raft
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        self.inner.timing
+    }
+
+    pub(crate) fn mark_stopping(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+    }
+
+    /// Proposes commands and waits, at most `within`, until they are applied on this node; one outcome for each, in order. They
+    /// share a log entry with each other, and perhaps with other callers' commands. Callers authorise before.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; only `OutcomeUnknown` leaves open whether the commands are applied.
+    pub async fn propose(
+        &self,
+        envelopes: Vec<Envelope>,
+        within: Duration,
+    ) -> Result<Vec<Outcome>, ProposeError> {
+        self.check_leads()?;
+        self.inner.proposer.propose(&envelopes, within).await
+    }
+
+    /// Puts a digest mark into the log: every node takes a snapshot of its state exactly there and hashes it. Returns the position
+    /// that names the digest.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn start_digest(&self, within: Duration) -> Result<Position, ProposeError> {
+        self.check_leads()?;
+        self.inner.proposer.digest_mark(within).await
+    }
+
+    /// Refuses early, before anything is encoded or queued.
+    fn check_leads(&self) -> Result<(), ProposeError> {
+        if self.inner.stopping.load(Ordering::Acquire) {
+            return Err(ProposeError::ShuttingDown);
+        }
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state == openraft::ServerState::Leader {
+            return Ok(());
+        }
+        if self
+            .inner
+            .raft
+            .metrics()
+            .borrow_watched()
+            .running_state
+            .is_err()
+        {
+            return Err(ProposeError::Fault);
+        }
+        match metrics.current_leader {
+            Some(id) => {
+                let leader = metrics.membership_config.get_node(&id).cloned();
+                Err(ProposeError::NotLeader { leader })
+            }
+            None => Err(ProposeError::NoQuorum {
+                retry_after: self.inner.timing.election_min,
+            }),
+        }
+    }
+
+    /// This node's view of itself and the cluster.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let refused = self
+            .inner
+            .peers
+            .as_ref()
+            .map_or(0, |peers| peers.admission.refusals().count());
+        Status::of(&self.inner.raft.metrics().borrow_watched(), refused)
+    }
+
+    /// Whether this node leads at the moment.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.inner.raft.server_metrics().borrow_watched().state == openraft::ServerState::Leader
+    }
+
+    /// Resolves when the predicate holds for this node's status, or fails when the time is over or the node has stopped.
+    ///
+    /// # Errors
+    /// The last status seen.
+    pub async fn wait_for(
+        &self,
+        within: Duration,
+        holds: impl Fn(&Status) -> bool + Send + Sync,
+    ) -> Result<Status, Box<Status>> {
+        let mut metrics = self.inner.raft.metrics();
+        let waiting = async {
+            loop {
+                let status = self.status();
+                if holds(&status) {
+                    return Ok(status);
+                }
+                if status.role == Role::Stopped || metrics.changed().await.is_err() {
+                    return Err(Box::new(self.status()));
+                }
+            }
+        };
+        match R::timeout(within, Box::pin(waiting)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Box::new(self.status())),
+        }
+    }
+
+    /// Waits until the state is at least what it was before a restart: until the cluster's commit position covers this node's whole
+    /// log, and it is applied. A node that serves reads before may show an older state than it showed before.
+    ///
+    /// # Errors
+    /// When the time is over first: without a leader this cannot be known.
+    pub async fn recovered(&self, within: Duration) -> Result<(), NotRecovered> {
+        self.inner
+            .raft
+            .wait_for_recovery(Some(within))
+            .await
+            .map(|_| ())
+            .map_err(|_| NotRecovered(within))
+    }
+
+    /// Asks for a snapshot; it is taken in the background.
+    ///
+    /// # Errors
+    /// When this node has stopped.
+    pub async fn take_snapshot(&self) -> Result<(), Failure> {
+        self.inner.raft.trigger().snapshot().await.map_err(failure)
+    }
+
+    /// Resolves when consensus has failed on this node; the process must then end. Pends for ever after an orderly stop.
+    pub fn watch_fatal(&self) -> impl Future<Output = Failure> + Send + use<R, SM> {
+        let mut metrics = self.inner.raft.metrics();
+        async move {
+            loop {
+                let fatal = metrics.borrow_watched().running_state.clone().err();
+                match fatal {
+                    Some(fatal @ (Fatal::StorageError(_) | Fatal::Panicked)) => {
+                        return failure(fatal);
+                    }
+                    Some(Fatal::Stopped) => std::future::pending::<()>().await,
+                    None => {
+                        // The core's side is gone without a word: it has panicked, unless it was stopped.
+                        if metrics.changed().await.is_err()
+                            && metrics.borrow_watched().running_state.is_ok()
+                        {
+                            return Failure::Panicked;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The state could not be shown to be as new as before the restart.
+#[derive(Debug, thiserror::Error)]
+#[error("the cluster's commit position was not learnt within {0:?}")]
+pub struct NotRecovered(Duration);
+
+fn failure<R: AsyncRuntime>(fatal: Fatal<TypeConfig<R>>) -> Failure {
+    match fatal {
+        Fatal::StorageError(error) => Failure::Storage(error.to_string()),
+        Fatal::Panicked => Failure::Panicked,
+        Fatal::Stopped => Failure::Storage("consensus has been stopped".to_owned()),
+    }
+}
+
+impl<R, SM> Consensus<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    /// The service that peers call, to be mounted on a server with the peers' authority; none under a simulated wire.
+    #[must_use]
+    pub fn peer_service(&self) -> Option<PeerService<R, SM>> {
+        let peers = self.inner.peers.as_ref()?;
+        Some(PeerService::new(
+            self.inner.raft.clone(),
+            peers.admission.clone(),
+            peers.inbox.clone(),
+        ))
+    }
+
+    /// Serves peers on this listener, over mutual TLS, until `stop` resolves. To be polled on the runtime of consensus.
+    ///
+    /// # Errors
+    /// When the certificates cannot be used, or the listener fails.
+    pub async fn serve_peers(
+        &self,
+        listener: tokio::net::TcpListener,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeError> {
+        match (self.peer_service(), self.inner.peers.as_ref()) {
+            (Some(service), Some(peers)) => service.serve(&peers.tls, listener, stop).await,
+            _ => Ok(()),
+        }
+    }
+}

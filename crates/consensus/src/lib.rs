@@ -1,0 +1,43 @@
+//! Raft over the stores: the only crate that names openraft.
+//!
+//! * [`Consensus`]: the handle of one node: propose, status, bootstrap, transfer, stop. `Consensus::start` wires the real
+//!   stores and peers, `Consensus::start_with` takes any log, state machine and network of openraft's traits.
+//! * [`settings`]: every setting of openraft that differs from its default, with the reason.
+//! * [`LogAdapter`], [`StateMachine`]: openraft's storage traits over `banyan_storage`.
+//! * [`network`]: peers over mutual TLS, and who is admitted.
+//! * `proposer`: concurrent proposals become few log entries.
+//! * `keeper`: snapshots and purges, by bytes.
+//!
+//! Not here: membership changes beyond bootstrap, read barriers, the voters' check of each other's clocks (a leader whose clock
+//! is more than five seconds from most voters' must refuse to propose; the voters do not exchange clocks yet).
+#![deny(missing_docs)]
+
+pub mod clock;
+mod consensus;
+mod keeper;
+mod leadership;
+mod log;
+mod member;
+pub mod network;
+mod payload;
+mod proposer;
+pub mod settings;
+mod state;
+mod status;
+mod types;
+
+pub use clock::{Clock, SystemClock};
+pub use consensus::{Consensus, Failure, NotRecovered, Parts, StartError, StartOptions};
+pub use leadership::{BootstrapError, TransferError};
+pub use log::{LogAdapter, LogReader, LogSize};
+pub use member::Member;
+pub use network::PeerTls;
+pub use payload::PayloadFault;
+pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, ProposeError};
+pub use settings::{LogPolicy, Timing};
+pub use state::{SnapshotBuilder, SnapshotHandle, StateMachine};
+pub use status::{MemberStatus, Role, Status};
+pub use types::{Payload, Response, TypeConfig};
+
+// Tests outside of this crate name the runtime that production uses.
+pub use openraft_rt_tokio::TokioRuntime;

@@ -1,0 +1,113 @@
+//! Appends on one long stream: many requests under way, answers in order, and silence noticed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use banyan_wire::internal_v1 as wire;
+use futures::{Stream, StreamExt as _};
+use openraft::{
+    base::BoxStream,
+    errors::RPCError,
+    network::RPCOption,
+    raft::{AppendEntriesRequest, StreamAppendResult},
+};
+use openraft_rt::AsyncRuntime;
+use tonic::Streaming;
+
+use crate::{
+    network::{
+        client::{Client, refused, unreachable, within},
+        messages,
+    },
+    settings::Timing,
+    types::TypeConfig,
+};
+
+type Answer<R> = Result<StreamAppendResult<TypeConfig<R>>, RPCError<TypeConfig<R>>>;
+
+/// How long an append under way may stay unanswered. openraft's own limit is one heartbeat, which suits an empty append; an
+/// append of a mebibyte waits for the receiver's disk as well, and a stream that is cut too early sends it all again.
+pub(crate) fn silence_max(timing: Timing, option: &RPCOption) -> Duration {
+    option
+        .soft_ttl()
+        .max(timing.election_max)
+        .max(Duration::from_secs(1))
+}
+
+/// Where one pipelined stream stands.
+struct Pipeline {
+    replies: Streaming<wire::AppendReply>,
+    /// Requests handed to the transport.
+    sent: Arc<AtomicU64>,
+    /// Answers received.
+    answered: u64,
+    /// `sent` as it was when the current wait began: an answer to the last of them is overdue when the wait ends.
+    sent_before: u64,
+    silence: Duration,
+}
+
+/// Opens the stream and returns its answers.
+pub(crate) async fn open<R, S>(
+    mut client: Client,
+    input: S,
+    silence: Duration,
+) -> Result<BoxStream<'static, Answer<R>>, RPCError<TypeConfig<R>>>
+where
+    R: AsyncRuntime,
+    S: Stream<Item = AppendEntriesRequest<TypeConfig<R>>> + Send + Unpin + 'static,
+{
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&sent);
+    let requests = input.map(move |request| {
+        count.fetch_add(1, Ordering::Relaxed);
+        messages::append_to_wire(request)
+    });
+    let response = within::<R, _>(silence, client.append_stream(requests)).await?;
+    let pipeline = Pipeline {
+        replies: response.into_inner(),
+        sent,
+        answered: 0,
+        sent_before: 0,
+        silence,
+    };
+    Ok(Box::pin(futures::stream::unfold(
+        Some(pipeline),
+        |pipeline| async move {
+            let mut pipeline = pipeline?;
+            let answer = pipeline.next::<R>().await?;
+            let go_on = matches!(answer, Ok(Ok(_)));
+            Some((answer, go_on.then_some(pipeline)))
+        },
+    )))
+}
+
+impl Pipeline {
+    async fn next<R: AsyncRuntime>(&mut self) -> Option<Answer<R>> {
+        loop {
+            match R::timeout(self.silence, self.replies.message()).await {
+                Ok(Ok(Some(reply))) => {
+                    self.answered += 1;
+                    self.sent_before = self.sent.load(Ordering::Relaxed);
+                    return Some(messages::stream_result_from_wire(reply).map_err(unreachable));
+                }
+                Ok(Ok(None)) => return None,
+                Ok(Err(status)) => return Some(Err(refused(&status))),
+                // Nothing is awaited, or what is awaited was sent while we waited: wait once more.
+                Err(_elapsed) if self.sent_before <= self.answered => {
+                    self.sent_before = self.sent.load(Ordering::Relaxed);
+                }
+                Err(_elapsed) => {
+                    return Some(Err(unreachable(format!(
+                        "an append stayed unanswered for {:?}",
+                        self.silence
+                    ))));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What peers call: each call is identified by its certificate, admitted or refused, and handed to openraft.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use banyan_wire::internal_v1::{self as wire, peer_server};
+use futures::{Stream, StreamExt as _};
+use openraft::{
+    Raft, async_runtime::watch::WatchReceiver as _, base::BoxStream, raft::AppendEntriesRequest,
+    storage::RaftStateMachine,
+};
+use openraft_rt::AsyncRuntime;
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::{
+    network::{
+        CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES,
+        admission::{Admission, Peer},
+        messages, snapshot_receive,
+        tls::{self, PeerTls},
+    },
+    state::{SnapshotHandle, SnapshotInbox},
+    types::{StoredMembership, TypeConfig, Vote},
+};
+
+/// The service that peers call.
+pub struct PeerService<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    inner: Arc<Inner<R, SM>>,
+}
+
+struct Inner<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    raft: Raft<TypeConfig<R>, SM>,
+    admission: Admission,
+    inbox: SnapshotInbox,
+}
+
+impl<R, SM> Clone for PeerService<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+impl<R, SM> fmt::Debug for PeerService<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerService")
+    }
+}
+
+/// The peer server stopped serving.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer server failed")]
+pub struct ServeError(#[source] tonic::transport::Error);
+
+impl<R, SM> PeerService<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    pub(crate) fn new(
+        raft: Raft<TypeConfig<R>, SM>,
+        admission: Admission,
+        inbox: SnapshotInbox,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                raft,
+                admission,
+                inbox,
+            }),
+        }
+    }
+
+    /// Serves peers on this listener until `stop` resolves, over mutual TLS. Runs on whatever runtime polls it: one that
+    /// storage stalls and client load cannot block.
+    ///
+    /// Streams of peers have no end of their own, so a graceful stop waits for them a moment only.
+    ///
+    /// # Errors
+    /// When the certificates cannot be used, or the listener fails.
+    pub async fn serve(
+        self,
+        tls: &PeerTls,
+        listener: tokio::net::TcpListener,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeError> {
+        let service = peer_server::PeerServer::new(self)
+            .max_decoding_message_size(FRAME_BYTES_MAX)
+            .max_encoding_message_size(FRAME_BYTES_MAX);
+        let (asked, ask) = tokio::sync::oneshot::channel::<()>();
+        let server = Server::builder()
+            .tls_config(tls::server_config(tls))
+            .map_err(ServeError)?
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_keepalive_interval(Some(Duration::from_secs(5)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .add_service(service)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                async {
+                    let _ = ask.await;
+                },
+            );
+        let stopped = async move {
+            stop.await;
+            let _ = asked.send(());
+            R::sleep(Duration::from_millis(250)).await;
+        };
+        match R::select2(Box::pin(server), Box::pin(stopped)).await {
+            openraft_rt::Select2::First(result) => result.map_err(ServeError),
+            openraft_rt::Select2::Second(()) => Ok(()),
+        }
+    }
+}
+
+impl<R, SM> Inner<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    fn admit(&self, peer: Peer, vote: &Vote) -> Result<(), Status> {
+        let membership: Arc<StoredMembership> = Arc::clone(
+            &self
+                .raft
+                .server_metrics()
+                .borrow_watched()
+                .membership_config,
+        );
+        self.admission
+            .admit(peer, vote.leader_id.voted_for, membership.membership())
+    }
+}
+
+fn malformed(fault: impl fmt::Display) -> Status {
+    Status::invalid_argument(fault.to_string())
+}
+
+fn stopped(error: impl fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+/// Appends as they come from the peer, each admitted; ends at the first that is refused and keeps the reason.
+struct AdmittedAppends<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    inner: Arc<Inner<R, SM>>,
+    peer: Peer,
+    requests: Streaming<wire::AppendRequest>,
+    refusal: Arc<OnceLock<Status>>,
+}
+
+impl<R, SM> Stream for AdmittedAppends<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    type Item = AppendEntriesRequest<TypeConfig<R>>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(received) = std::task::ready!(this.requests.poll_next_unpin(context)) else {
+            return Poll::Ready(None);
+        };
+        let admitted = received
+            .and_then(|message| messages::append_from_wire::<R>(message).map_err(malformed))
+            .and_then(|request| this.inner.admit(this.peer, &request.vote).map(|()| request));
+        match admitted {
+            Ok(request) => Poll::Ready(Some(request)),
+            Err(status) => {
+                let _ = this.refusal.set(status);
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+/// Answers appends in order. A plain function, because the stream that openraft returns borrows its handle by type and cannot be
+/// named inside an async block.
+fn answer_appends<R, SM>(
+    appends: AdmittedAppends<R, SM>,
+) -> BoxStream<'static, Result<wire::AppendReply, Status>>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    let inner = Arc::clone(&appends.inner);
+    let refusal = Arc::clone(&appends.refusal);
+    let answers = inner
+        .raft
+        .stream_append(appends)
+        .map(|answer| match answer {
+            Ok(result) => Ok(messages::stream_result_to_wire::<R>(&result)),
+            Err(fatal) => Err(stopped(fatal)),
+        });
+    let closing = futures::stream::once(async move { refusal.get().cloned() })
+        .filter_map(|refusal| async move { refusal.map(Err) });
+    Box::pin(answers.chain(closing))
+}
+
+#[tonic::async_trait]
+impl<R, SM> peer_server::Peer for PeerService<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
+{
+    type AppendStreamStream = BoxStream<'static, Result<wire::AppendReply, Status>>;
+    type SnapshotStream = BoxStream<'static, Result<wire::SnapshotAnswer, Status>>;
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<wire::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        let peer = self.inner.admission.identify(&request)?;
+        let appends = AdmittedAppends {
+            inner: Arc::clone(&self.inner),
+            peer,
+            requests: request.into_inner(),
+            refusal: Arc::default(),
+        };
+        Ok(Response::new(answer_appends(appends)))
+    }
+
+    async fn append(
+        &self,
+        request: Request<wire::AppendRequest>,
+    ) -> Result<Response<wire::AppendReply>, Status> {
+        let peer = self.inner.admission.identify(&request)?;
+        let request = messages::append_from_wire::<R>(request.into_inner()).map_err(malformed)?;
+        self.inner.admit(peer, &request.vote)?;
+        let previous = request.prev_log_id;
+        let last = request
+            .entries
+            .last()
+            .map(|entry| entry.log_id)
+            .or(previous);
+        let response = self
+            .inner
+            .raft
+            .append_entries(request)
+            .await
+            .map_err(stopped)?;
+        Ok(Response::new(messages::append_response_to_wire::<R>(
+            response, previous, last,
+        )))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteReply>, Status> {
+        let peer = self.inner.admission.identify(&request)?;
+        let request = messages::vote_from_wire::<R>(request.into_inner()).map_err(malformed)?;
+        self.inner.admit(peer, &request.vote)?;
+        let response = self.inner.raft.vote(request).await.map_err(stopped)?;
+        Ok(Response::new(messages::vote_reply_to_wire(&response)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteReply>, Status> {
+        let peer = self.inner.admission.identify(&request)?;
+        let request = messages::vote_from_wire::<R>(request.into_inner()).map_err(malformed)?;
+        self.inner.admit(peer, &request.vote)?;
+        let response = self.inner.raft.pre_vote(request).await.map_err(stopped)?;
+        Ok(Response::new(messages::vote_reply_to_wire(&response)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<wire::TransferRequest>,
+    ) -> Result<Response<wire::TransferReply>, Status> {
+        let peer = self.inner.admission.identify(&request)?;
+        let request = messages::transfer_from_wire::<R>(request.into_inner()).map_err(malformed)?;
+        self.inner.admit(peer, request.from_leader())?;
+        let response = self
+            .inner
+            .raft
+            .handle_transfer_leader(request)
+            .await
+            .map_err(stopped)?;
+        Ok(Response::new(messages::transfer_reply_to_wire(&response)))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<wire::SnapshotFrame>>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let peer = self.inner.admission.identify(&request)?;
+        let inner = Arc::clone(&self.inner);
+        let admit = move |vote: &Vote| inner.admit(peer, vote);
+        let raft = self.inner.raft.clone();
+        Ok(Response::new(snapshot_receive::receive(
+            raft,
+            self.inner.inbox.clone(),
+            admit,
+            request.into_inner(),
+        )))
+    }
+}

@@ -1,0 +1,265 @@
+//! Applies committed entries: decodes them, hands them to the store's apply thread in groups, and answers every proposer.
+//!
+//! The store writes each group as one batch together with the applied position, and waits before until this node's own log is
+//! durable through the group: the state is never more durable than the log.
+
+use std::{fmt, io, marker::PhantomData};
+
+use banyan_domain::Position;
+use banyan_storage::{
+    Checkpoint, EntryKind, EntryResult, Incoming, InstallError, Pending, StateEntry, StateStore,
+};
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use openraft::{
+    EntryPayload, OptionalSend,
+    storage::{ApplyResponder, EntryResponder, RaftStateMachine},
+    type_config::alias::SnapshotOf,
+};
+use openraft_rt::AsyncRuntime;
+
+use super::snapshot::{
+    SnapshotBuilder, SnapshotHandle, membership_from_bytes, membership_to_bytes, of_checkpoint,
+};
+use crate::{
+    payload::{self, Content},
+    types::{
+        Entry, LogId, Payload, Response, SnapshotMeta, StoredMembership, TypeConfig, log_id,
+        position,
+    },
+};
+
+/// Entries of one group at most, and their bytes: what waits in memory beside the group that is being applied.
+const GROUP_ENTRIES_MAX: usize = 64;
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Payloads above this are decoded off the runtime: a thousand commands take milliseconds, in which heartbeats would wait.
+const DECODE_INLINE_BYTES: usize = 16 << 10;
+
+/// Bytes that a local copy of a checkpoint moves at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// openraft's state machine over the state store of a data directory.
+pub struct StateMachine<R> {
+    state: StateStore,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for StateMachine<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StateMachine")
+    }
+}
+
+impl<R> StateMachine<R> {
+    /// Over the state store of this node.
+    pub fn new(state: StateStore) -> Self {
+        Self {
+            state,
+            runtime: PhantomData,
+        }
+    }
+}
+
+/// What an entry answers with.
+#[derive(Clone, Copy)]
+enum Shape {
+    Nothing,
+    Outcomes,
+    DigestMark,
+}
+
+/// Who waits for an entry of a group, and for what, in the order of the group.
+type Waiting<R> = Vec<(Shape, Option<ApplyResponder<TypeConfig<R>>>)>;
+
+/// A group that the store is applying.
+struct UnderWay<R: AsyncRuntime> {
+    results: Pending<Vec<EntryResult>>,
+    waiting: Waiting<R>,
+}
+
+impl<R: AsyncRuntime> StateMachine<R> {
+    /// Hands a group to the store, which queues it, and leaves the answer for later.
+    fn submit(&self, entries: Vec<StateEntry>, waiting: Waiting<R>) -> UnderWay<R> {
+        UnderWay {
+            results: self.state.apply(entries),
+            waiting,
+        }
+    }
+
+    /// Receives a checkpoint that lies on this machine, as if it had come from a peer.
+    async fn copy(&self, checkpoint: Checkpoint) -> Result<Incoming, io::Error> {
+        let state = self.state.clone();
+        let copy = move || -> Result<Incoming, InstallError> {
+            let incoming = state.begin_install(checkpoint.manifest().clone())?;
+            for (file, mut offset) in incoming.needs()? {
+                loop {
+                    let data = checkpoint
+                        .read(file, offset, COPY_BYTES)
+                        .map_err(InstallError::Receive)?;
+                    incoming.write(file, offset, &data)?;
+                    if data.is_empty() {
+                        break;
+                    }
+                    offset += data.len() as u64;
+                }
+            }
+            Ok(incoming)
+        };
+        R::spawn_blocking(copy).await?.map_err(io::Error::other)
+    }
+}
+
+impl<R: AsyncRuntime> UnderWay<R> {
+    /// Waits for the store and answers whoever waits. A responder that is dropped would leave its proposer hanging, so that
+    /// nothing is dropped here but after a fault, which ends the process.
+    async fn finish(self) -> Result<(), io::Error> {
+        let results = self.results.await?;
+        if results.len() != self.waiting.len() {
+            return Err(io::Error::other(
+                "the state store answered for another number of entries than it was given",
+            ));
+        }
+        for (result, (shape, responder)) in results.into_iter().zip(self.waiting) {
+            if let Some(responder) = responder {
+                responder.send(match shape {
+                    Shape::Nothing => Response::Nothing,
+                    Shape::Outcomes => Response::Outcomes(result.outcomes),
+                    Shape::DigestMark => Response::DigestMark(result.position),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the store does for an entry.
+async fn state_entry<R: AsyncRuntime>(entry: Entry) -> Result<StateEntry, io::Error> {
+    let at = position(&entry.log_id);
+    let kind = match entry.payload {
+        EntryPayload::Blank => EntryKind::Blank,
+        EntryPayload::Membership(membership) => {
+            let stored = StoredMembership::new(Some(entry.log_id), membership);
+            EntryKind::Membership(membership_to_bytes(&stored)?)
+        }
+        EntryPayload::Normal(payload) => match decode::<R>(at, payload).await? {
+            Content::Commands { time, envelopes } => EntryKind::Commands { time, envelopes },
+            Content::DigestMark => EntryKind::DigestMark,
+        },
+    };
+    Ok(StateEntry { position: at, kind })
+}
+
+fn shape(kind: &EntryKind) -> Shape {
+    match kind {
+        EntryKind::Blank | EntryKind::Membership(_) => Shape::Nothing,
+        EntryKind::Commands { .. } => Shape::Outcomes,
+        EntryKind::DigestMark => Shape::DigestMark,
+    }
+}
+
+async fn decode<R: AsyncRuntime>(at: Position, payload: Payload) -> Result<Content, io::Error> {
+    let decoded = if payload.bytes().len() <= DECODE_INLINE_BYTES {
+        payload::decode(at.index, &payload)
+    } else {
+        R::spawn_blocking(move || payload::decode(at.index, &payload)).await?
+    };
+    decoded.map_err(|fault| {
+        tracing::error!(%fault, "a committed entry cannot be applied: this node must stop");
+        io::Error::from(fault)
+    })
+}
+
+impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
+    type SnapshotData = SnapshotHandle;
+    type SnapshotBuilder = SnapshotBuilder<R>;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let applied = self.state.applied().map(|applied| log_id(applied.position));
+        let membership = membership_from_bytes(&self.state.membership().unwrap_or_default())?;
+        Ok((applied, membership))
+    }
+
+    /// Drains what is ready into a group, hands it over, and gathers the next group while the store applies that one.
+    async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
+    where
+        Strm:
+            Stream<Item = Result<EntryResponder<TypeConfig<R>>, io::Error>> + Unpin + OptionalSend,
+    {
+        // Polled again after its end, since the end may be seen while a group is gathered.
+        let mut entries = entries.fuse();
+        let mut under_way: Option<UnderWay<R>> = None;
+        let mut next = entries.next().await;
+        while let Some(first) = next.take() {
+            let (mut group, mut waiting, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let mut item = Some(first);
+            while let Some(received) = item.take() {
+                let (entry, responder) = received?;
+                bytes += match &entry.payload {
+                    EntryPayload::Normal(payload) => payload.bytes().len(),
+                    EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+                };
+                let entry = state_entry::<R>(entry).await?;
+                waiting.push((shape(&entry.kind), responder));
+                group.push(entry);
+                if group.len() < GROUP_ENTRIES_MAX && bytes < GROUP_BYTES_MAX {
+                    item = entries.next().now_or_never().flatten();
+                }
+            }
+            let submitted = self.submit(group, waiting);
+            if let Some(before) = under_way.replace(submitted) {
+                before.finish().await?;
+            }
+            next = entries.next().await;
+        }
+        match under_way {
+            Some(last) => last.finish().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Self::SnapshotBuilder> {
+        Some(SnapshotBuilder::new(self.state.clone()))
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        SnapshotBuilder::new(self.state.clone())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: SnapshotHandle,
+    ) -> Result<(), io::Error> {
+        let incoming = match snapshot {
+            SnapshotHandle::Received(incoming) => incoming,
+            // Never at start, because a checkpoint is never ahead of the state that it was taken from. The store suite hands the
+            // checkpoint of one store to another.
+            SnapshotHandle::Checkpoint(checkpoint) => self.copy(checkpoint).await?,
+            SnapshotHandle::Nothing => return Ok(()),
+        };
+        match self.state.install(incoming).await {
+            Ok(applied) => {
+                if Some(log_id(applied.position)) != meta.last_log_id {
+                    return Err(io::Error::other(
+                        "the installed snapshot stands at another position than its metadata says",
+                    ));
+                }
+            }
+            // A newer state covers what the snapshot would have brought.
+            Err(InstallError::Older { .. }) => return Ok(()),
+            Err(error) => return Err(io::Error::other(error)),
+        }
+        // openraft wants to find it as the current snapshot. Its files are hard links to those just installed.
+        self.state.checkpoint().await?;
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> Result<Option<SnapshotOf<TypeConfig<R>, SnapshotHandle>>, io::Error> {
+        self.state
+            .newest_checkpoint()
+            .map(of_checkpoint::<R>)
+            .transpose()
+    }
+}

@@ -1,0 +1,8 @@
+//! The state machine as openraft wants it: apply, snapshots and their installation over `banyan_storage`.
+
+mod machine;
+mod snapshot;
+
+pub use machine::StateMachine;
+pub(crate) use snapshot::SnapshotInbox;
+pub use snapshot::{SnapshotBuilder, SnapshotHandle};

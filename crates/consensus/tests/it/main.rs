@@ -1,0 +1,11 @@
+//! Consensus over real stores and real TLS: openraft's store suite, clusters in one process, admission of peers.
+#![expect(clippy::disallowed_methods, reason = "tests spawn nodes as they like")]
+
+mod admission;
+mod cluster;
+mod fixtures;
+mod leadership;
+mod pki;
+mod recovery;
+mod replication;
+mod suite;
