@@ -1,0 +1,306 @@
+//! The gate before every gRPC service: identity, authorisation table, load, deadline, metrics, one form of error.
+//!
+//! It also gives the errors that tonic makes by itself (an oversized message, bytes that are no message) a code of the
+//! registry's, so that a caller never meets a status without a page to read.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use banyan_wire::errors::{self, Code};
+use banyan_wire::v1::ErrorDetail;
+use http::{HeaderMap, Request, Response};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::acceptor::Peer;
+use super::authorisation::{self, Effect, GRPC, Row};
+use super::authority::{Authenticated, IdentityFault};
+use crate::clock::SharedClock;
+use crate::metrics::Metrics;
+
+/// After a refusal for load the caller should wait this long.
+const OVERLOAD_RETRY: Duration = Duration::from_millis(50);
+/// A handler gives up this much before the caller's own clock does, so that the answer still arrives: at most.
+const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(20);
+
+/// Who sent a request; put into its extensions by the gate.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Arc<Authenticated>);
+
+/// By when a handler must have its answer; put into the request's extensions by the gate.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerBy(pub Instant);
+
+/// What the gate needs; one for all connections.
+pub struct Gate {
+    /// Requests served at one time.
+    pub slots: Arc<Semaphore>,
+    /// The longest that a request may take.
+    pub deadline_max: Duration,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// For the validity of certificates and for durations.
+    pub clock: SharedClock,
+}
+
+/// Puts a [`Gate`] before a service.
+#[derive(Clone)]
+pub struct GateLayer(pub Arc<Gate>);
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            gate: Arc::clone(&self.0),
+            inner,
+        }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub struct Gated<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+impl<S, E> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = E> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    E: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = E;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let gate = Arc::clone(&self.gate);
+        Box::pin(async move {
+            let begun = gate.clock.monotonic();
+            let row = authorisation::find(GRPC, request.uri().path());
+            let name = row.map_or("unknown", |row| row.name);
+            let in_flight = gate.metrics.request_begins();
+            let (answer, code) = match gate.admit(row, request) {
+                Ok(admitted) => admitted.serve(&mut inner).await?,
+                Err(detail) => refusal(&detail),
+            };
+            drop(in_flight);
+            let took = gate.clock.monotonic().saturating_duration_since(begun);
+            gate.metrics.request_answered(name, code, took);
+            tracing::debug!(
+                method = name,
+                code,
+                took_us = took.as_micros() as u64,
+                "answered"
+            );
+            Ok(answer)
+        })
+    }
+}
+
+/// A request that passed the gate.
+struct Admitted {
+    request: Request<Body>,
+    row: &'static Row,
+    cut_off: Instant,
+    _slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Gate {
+    fn admit(
+        &self,
+        row: Option<&'static Row>,
+        mut request: Request<Body>,
+    ) -> Result<Admitted, ErrorDetail> {
+        let caller = self.caller(&request)?;
+        let row = row.ok_or_else(|| {
+            ErrorDetail::new(
+                Code::MethodUnknown,
+                "no such method in the authorisation table",
+            )
+        })?;
+        if let Err(detail) = row.access.admit(Some(&caller)) {
+            tracing::warn!(
+                method = row.name,
+                principal = caller.actor.principal.as_str(),
+                code = detail.code,
+                "refused by the authorisation table"
+            );
+            return Err(detail);
+        }
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            ErrorDetail::new(
+                Code::Overloaded,
+                "as many requests as allowed are being served",
+            )
+            .with_retry_after(OVERLOAD_RETRY)
+        })?;
+        let allowed = time_allowed(request.headers())?
+            .map_or(self.deadline_max, |asked| asked.min(self.deadline_max));
+        let now = Instant::now();
+        let margin = (allowed / 10).min(ANSWER_MARGIN_MAX);
+        request
+            .extensions_mut()
+            .insert(AnswerBy(now + allowed.saturating_sub(margin)));
+        request.extensions_mut().insert(Caller(caller));
+        // Half of the margin is left to the handler for putting its own words to a timeout.
+        let cut_off = now + allowed.saturating_sub(margin / 2);
+        Ok(Admitted {
+            request,
+            row,
+            cut_off,
+            _slot: slot,
+        })
+    }
+
+    fn caller(&self, request: &Request<Body>) -> Result<Arc<Authenticated>, ErrorDetail> {
+        let peer = request.extensions().get::<Peer>();
+        let caller = match peer {
+            Some(Peer(Ok(caller))) => Arc::clone(caller),
+            Some(Peer(Err(fault))) => return Err(identity_detail(*fault)),
+            None => return Err(identity_detail(IdentityFault::Missing)),
+        };
+        // The handshake checked the validity once; a long-lived connection must not outlive it.
+        if self.clock.now_ms() / 1000 > caller.not_after {
+            return Err(ErrorDetail::new(
+                Code::IdentityMissing,
+                "the certificate of this connection has expired",
+            ));
+        }
+        Ok(caller)
+    }
+}
+
+impl Admitted {
+    async fn serve<S, E>(self, inner: &mut S) -> Result<(Response<Body>, &'static str), E>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = E>,
+    {
+        let Self {
+            request,
+            row,
+            cut_off,
+            _slot,
+        } = self;
+        match tokio::time::timeout_at(cut_off, inner.call(request)).await {
+            Ok(answer) => Ok(with_code(answer?)),
+            Err(_) => Ok(refusal(&timed_out(row.effect))),
+        }
+    }
+}
+
+fn timed_out(effect: Effect) -> ErrorDetail {
+    match effect {
+        Effect::Reads => ErrorDetail::new(Code::DeadlineExceeded, "the time allowed ran out"),
+        Effect::Writes => ErrorDetail::new(
+            Code::OutcomeUnknown,
+            "the time allowed ran out while the command was on its way",
+        ),
+    }
+}
+
+/// The error for a connection whose certificate is not accepted.
+#[must_use]
+pub fn identity_detail(fault: IdentityFault) -> ErrorDetail {
+    let code = match fault {
+        IdentityFault::Missing | IdentityFault::Malformed | IdentityFault::NoIdentity => {
+            Code::IdentityMissing
+        }
+        IdentityFault::OtherCluster => Code::IdentityOtherCluster,
+        IdentityFault::UnknownAuthority | IdentityFault::WrongAuthority => Code::AuthorityMismatch,
+    };
+    ErrorDetail::new(code, fault.to_string())
+}
+
+fn refusal(detail: &ErrorDetail) -> (Response<Body>, &'static str) {
+    let label = detail.known_code().map_or("unknown", Code::label);
+    (errors::to_status(detail).into_http(), label)
+}
+
+/// The answer and the label of its code. A status without one of our codes gets one.
+fn with_code(answer: Response<Body>) -> (Response<Body>, &'static str) {
+    // A status in the headers means that there is no message: an error, or an empty stream.
+    let Some(status) = Status::from_header_map(answer.headers()) else {
+        return (answer, "OK");
+    };
+    if status.code() == tonic::Code::Ok {
+        return (answer, "OK");
+    }
+    if let Some(code) = errors::from_status(&status).and_then(|detail| detail.known_code()) {
+        return (answer, code.label());
+    }
+    refusal(&foreign_detail(&status))
+}
+
+/// An error that tonic made by itself. Its text is not passed on: it may quote the request.
+fn foreign_detail(status: &Status) -> ErrorDetail {
+    match status.code() {
+        tonic::Code::OutOfRange => ErrorDetail::new(
+            Code::MessageTooLarge,
+            format!(
+                "the message exceeds {} bytes",
+                super::grpc::MESSAGE_BYTES_MAX
+            ),
+        ),
+        tonic::Code::Unimplemented => ErrorDetail::new(
+            Code::MethodUnknown,
+            "this node does not serve the method or encoding",
+        ),
+        tonic::Code::NotFound => ErrorDetail::new(Code::MethodUnknown, "no such service"),
+        tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => {
+            ErrorDetail::new(Code::DeadlineExceeded, "the time allowed ran out")
+        }
+        _ => ErrorDetail::new(
+            Code::InvalidFields,
+            "the bytes are not a message of this method",
+        ),
+    }
+}
+
+/// What the caller allows, from the header `grpc-timeout` (at most 8 digits and a unit, gRPC over HTTP/2).
+fn time_allowed(headers: &HeaderMap) -> Result<Option<Duration>, ErrorDetail> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().ok().and_then(parse_timeout);
+    parsed.map(Some).ok_or_else(|| {
+        ErrorDetail::new(
+            Code::InvalidFields,
+            "grpc-timeout must be 1 to 8 digits and a unit",
+        )
+    })
+}
+
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! One node put together: start-up order, what it watches, orderly stop.
+
+mod assembly;
+mod error;
+mod listeners;
+mod members;
+mod readings;
+mod watch;
+
+pub use assembly::{Node, NodeConsensus};
+pub use error::{Ended, StartError};
+pub use listeners::Listeners;
+pub use members::planned_members;

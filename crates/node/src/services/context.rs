@@ -1,0 +1,111 @@
+//! What every handler has at hand: the node's facts and parts, and who is asking until when.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use banyan_domain::{Actor, NodeId};
+use banyan_storage::{ReadView, Stores};
+use banyan_topology::Topology;
+use banyan_wire::errors::Code;
+use banyan_wire::v1::AsOf;
+use banyan_wire::v1::ErrorDetail;
+use http::Extensions;
+use rand::RngCore;
+use tokio::time::Instant;
+
+use super::outcomes;
+use crate::clock::SharedClock;
+use crate::edge::authority::Authenticated;
+use crate::edge::gate::{AnswerBy, Caller};
+use crate::metrics::Metrics;
+use crate::node::NodeConsensus;
+
+/// Who this node is.
+#[derive(Debug, Clone)]
+pub struct NodeFacts {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name, for instance `nghe-an-1`.
+    pub name: String,
+    /// Its site, for instance `nghe-an`.
+    pub site: String,
+    /// The sites and nodes that the cluster was planned with.
+    pub topology: Topology,
+}
+
+/// What the services need of the node.
+pub struct ServiceParts {
+    /// Who this node is.
+    pub facts: NodeFacts,
+    /// For proposals and for the cluster's status.
+    pub consensus: NodeConsensus,
+    /// For reads and for access records.
+    pub stores: Stores,
+    /// For access records' times, and for uptime.
+    pub clock: SharedClock,
+    /// Where access records are counted.
+    pub metrics: Arc<Metrics>,
+    /// Salts of commands come from here.
+    pub randomness: Mutex<Box<dyn RngCore + Send>>,
+    /// When the node started.
+    pub started: std::time::Instant,
+}
+
+impl ServiceParts {
+    /// Salts for `count` commands: chosen once, here, and carried inside the command from then on.
+    pub(super) fn salts(&self, count: usize) -> Vec<u64> {
+        let mut randomness = self
+            .randomness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        (0..count).map(|_| randomness.next_u64()).collect()
+    }
+
+    /// What an answer from this view is based on.
+    ///
+    /// # Errors
+    /// The view cannot be read.
+    pub(super) fn as_of(&self, view: &ReadView) -> Result<AsOf, ErrorDetail> {
+        let applied = view
+            .applied()
+            .map_err(|fault| outcomes::view_detail(&fault))?;
+        let position = applied.map(|applied| applied.position).unwrap_or_default();
+        Ok(AsOf {
+            position: position.index,
+            term: position.term,
+            commit_time_ms: applied.map_or(0, |applied| applied.time.get()),
+            node_id: self.facts.id.get(),
+            node: self.facts.name.clone(),
+            site: self.facts.site.clone(),
+        })
+    }
+}
+
+/// Who asks, and until when the answer is worth something.
+pub(super) struct CallContext {
+    caller: Arc<Authenticated>,
+    answer_by: Instant,
+}
+
+impl CallContext {
+    /// From what the gate put into the request.
+    pub(super) fn of(extensions: &Extensions) -> Result<Self, ErrorDetail> {
+        let missing = || ErrorDetail::new(Code::IdentityMissing, "the request carries no identity");
+        let Caller(caller) = extensions.get::<Caller>().ok_or_else(missing)?;
+        let AnswerBy(answer_by) = *extensions.get::<AnswerBy>().ok_or_else(missing)?;
+        Ok(Self {
+            caller: Arc::clone(caller),
+            answer_by,
+        })
+    }
+
+    /// Who asks, from the certificate; the request has no say in it.
+    pub(super) fn actor(&self) -> &Actor {
+        &self.caller.actor
+    }
+
+    /// The time that is left.
+    pub(super) fn remaining(&self) -> Duration {
+        self.answer_by.saturating_duration_since(Instant::now())
+    }
+}

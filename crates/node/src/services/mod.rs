@@ -1,0 +1,12 @@
+//! The services behind the gate: persons and the cluster.
+
+mod admin;
+mod context;
+mod outcomes;
+mod read;
+mod registry;
+mod submit;
+
+pub use admin::AdminService;
+pub use context::{NodeFacts, ServiceParts};
+pub use registry::RegistryService;

@@ -1,0 +1,58 @@
+//! From what consensus and storage say to what a caller is told.
+
+use std::time::Duration;
+
+use banyan_consensus::{Member, ProposeError};
+use banyan_domain::ViewFault;
+use banyan_storage::Fault;
+use banyan_wire::errors::Code;
+use banyan_wire::v1::ErrorDetail;
+
+/// After "no leader" a caller should wait about an election.
+const NO_LEADER_RETRY: Duration = Duration::from_millis(200);
+
+/// The URL of a member's client port.
+pub(super) fn client_url(member: &Member) -> String {
+    format!("https://{}", member.client_endpoint)
+}
+
+pub(super) fn no_leader() -> ErrorDetail {
+    ErrorDetail::new(Code::NoLeader, "no leader is known at the moment")
+        .with_retry_after(NO_LEADER_RETRY)
+}
+
+/// Why a proposal has no outcome, in public words.
+pub(super) fn propose_detail(error: &ProposeError) -> ErrorDetail {
+    let text = error.to_string();
+    match error {
+        ProposeError::NotLeader {
+            leader: Some(leader),
+        } => ErrorDetail::new(Code::NotLeader, text).with_leader(client_url(leader)),
+        ProposeError::NotLeader { leader: None } => no_leader(),
+        ProposeError::NoQuorum { retry_after } => {
+            ErrorDetail::new(Code::NoQuorum, text).with_retry_after(*retry_after)
+        }
+        ProposeError::Overloaded { retry_after } => {
+            ErrorDetail::new(Code::Overloaded, text).with_retry_after(*retry_after)
+        }
+        ProposeError::TooLarge { .. } => ErrorDetail::new(Code::MessageTooLarge, text),
+        ProposeError::OutcomeUnknown => ErrorDetail::new(Code::OutcomeUnknown, text),
+        ProposeError::ShuttingDown => ErrorDetail::new(Code::ShuttingDown, text),
+        ProposeError::Fault => ErrorDetail::new(Code::NodeFault, text),
+    }
+}
+
+/// A store of this node has failed. The cause stays in the log: it is for operators, not for callers.
+pub(super) fn storage_detail(fault: &Fault) -> ErrorDetail {
+    let text = format!("the {} store of this node has failed", fault.store);
+    ErrorDetail::new(Code::StorageFault, text)
+}
+
+/// A stored record could not be read.
+pub(super) fn view_detail(fault: &ViewFault) -> ErrorDetail {
+    tracing::error!(cause = %fault, "a read of the state failed");
+    ErrorDetail::new(
+        Code::StorageFault,
+        "the state store of this node cannot be read",
+    )
+}

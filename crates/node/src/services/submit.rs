@@ -1,0 +1,247 @@
+//! Writes: parse, authorise, envelope, propose; or judge on a read view, for a dry run.
+
+use std::collections::BTreeSet;
+
+use banyan_consensus::ProposeError;
+use banyan_domain::limits::BATCH_COMMANDS_MAX;
+use banyan_domain::policy::{Authorised, authorise};
+use banyan_domain::{
+    Actor, ApplyContext, Command, Envelope, IdempotencyKey, Outcome, Position, Timestamp, apply,
+};
+use banyan_storage::ReadView;
+use banyan_wire::command::{command_from_wire, fingerprint};
+use banyan_wire::errors::Code;
+use banyan_wire::outcome::outcome_to_wire;
+use banyan_wire::v1::batch_answer::Answer;
+use banyan_wire::v1::{
+    self, BatchAnswer, ErrorDetail, SubmitBatchRequest, SubmitBatchResponse, SubmitRequest,
+    SubmitResponse,
+};
+
+use super::context::{CallContext, ServiceParts};
+use super::outcomes;
+
+/// A command that has passed parsing and policy and may be proposed, or judged dry.
+struct Prepared {
+    envelope: Authorised<Envelope>,
+    dry_run: bool,
+}
+
+impl ServiceParts {
+    pub(super) async fn submit(
+        &self,
+        context: &CallContext,
+        request: SubmitRequest,
+    ) -> Result<SubmitResponse, ErrorDetail> {
+        let salt = self.salts(1).pop().unwrap_or_default();
+        let prepared = prepare(context.actor(), &request, salt)?;
+        if prepared.dry_run {
+            let view = self.view()?;
+            let outcome = self.judge(&view, prepared.envelope.get())?;
+            let as_of = Some(self.as_of(&view)?);
+            return Ok(SubmitResponse {
+                outcome: Some(outcome),
+                as_of,
+            });
+        }
+        let mut outcomes = self.propose(context, vec![prepared.envelope]).await?;
+        let outcome = outcomes.pop().map(|outcome| outcome_to_wire(&outcome));
+        Ok(SubmitResponse {
+            outcome,
+            as_of: None,
+        })
+    }
+
+    pub(super) async fn submit_batch(
+        &self,
+        context: &CallContext,
+        request: SubmitBatchRequest,
+    ) -> Result<SubmitBatchResponse, ErrorDetail> {
+        let submissions = request.submissions;
+        if submissions.is_empty() || submissions.len() > BATCH_COMMANDS_MAX {
+            let count = submissions.len();
+            let text =
+                format!("a batch holds 1 to {BATCH_COMMANDS_MAX} commands, this one {count}");
+            return Err(ErrorDetail::new(Code::BatchSize, text));
+        }
+        let mut batch = Batch::default();
+        let mut keys = BTreeSet::new();
+        for (submission, salt) in submissions.iter().zip(self.salts(submissions.len())) {
+            let prepared = prepare(context.actor(), submission, salt).and_then(|prepared| {
+                if keys.insert(prepared.envelope.get().key) {
+                    return Ok(prepared);
+                }
+                let text = "an earlier command of this batch carries the same key";
+                Err(ErrorDetail::new(Code::KeyTwiceInBatch, text))
+            });
+            match prepared {
+                Err(detail) => batch.answer(Answer::Error(detail)),
+                Ok(prepared) if prepared.dry_run => {
+                    if batch.view.is_none() {
+                        batch.view = Some(self.view()?);
+                    }
+                    if let Some(view) = &batch.view {
+                        let outcome = self.judge(view, prepared.envelope.get())?;
+                        batch.answer(Answer::Outcome(outcome));
+                    }
+                }
+                Ok(prepared) => batch.propose(prepared.envelope),
+            }
+        }
+        let outcomes = self
+            .propose(context, std::mem::take(&mut batch.proposed))
+            .await?;
+        let as_of = batch
+            .view
+            .as_ref()
+            .map(|view| self.as_of(view))
+            .transpose()?;
+        Ok(SubmitBatchResponse {
+            answers: batch.answers(outcomes),
+            as_of,
+        })
+    }
+
+    fn view(&self) -> Result<ReadView, ErrorDetail> {
+        self.stores
+            .state
+            .view()
+            .map_err(|fault| outcomes::storage_detail(&fault))
+    }
+
+    /// Proposes what policy has allowed, and waits for the outcomes.
+    async fn propose(
+        &self,
+        context: &CallContext,
+        envelopes: Vec<Authorised<Envelope>>,
+    ) -> Result<Vec<Outcome>, ErrorDetail> {
+        if envelopes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let envelopes = envelopes.into_iter().map(Authorised::into_inner).collect();
+        self.consensus
+            .propose(envelopes, context.remaining())
+            .await
+            .map_err(|error| match error {
+                ProposeError::NoQuorum { .. } if !self.consensus.status().initialized => {
+                    ErrorDetail::new(Code::NotFormed, "the cluster has not been formed")
+                }
+                error => outcomes::propose_detail(&error),
+            })
+    }
+
+    /// What would become of a command on this state. Nothing is proposed, and no number is allotted.
+    fn judge(&self, view: &ReadView, envelope: &Envelope) -> Result<v1::Outcome, ErrorDetail> {
+        let applied = view
+            .applied()
+            .map_err(|fault| outcomes::view_detail(&fault))?;
+        let place = applied.map(|applied| applied.position).unwrap_or_default();
+        let apply_context = ApplyContext {
+            position: Position {
+                index: place.index + 1,
+                ..place
+            },
+            ordinal: 0,
+            time: Timestamp(self.clock.now_ms()),
+        };
+        let transition =
+            apply(view, &apply_context, envelope).map_err(|fault| outcomes::view_detail(&fault))?;
+        let outcome = transition.outcome;
+        let allotted =
+            outcome.result.as_ref().is_ok_and(|_| !outcome.replayed) && allots(&envelope.command);
+        let replayed = outcome.replayed;
+        let mut outcome = outcome_to_wire(&outcome);
+        if !replayed {
+            outcome.position = 0;
+            outcome.term = 0;
+        }
+        if allotted && let Some(v1::outcome::Result::Accepted(accepted)) = &mut outcome.result {
+            // They would be others by the time of a real submission.
+            accepted.pin.clear();
+            accepted.person_id = 0;
+        }
+        Ok(outcome)
+    }
+}
+
+/// Whether the command would be given a new number.
+fn allots(command: &Command) -> bool {
+    match command {
+        Command::RegisterPerson(register) => register.pin.is_none(),
+        Command::RegisterBirth(_) => true,
+        Command::CorrectPerson(_) | Command::RecordDeath(_) => false,
+    }
+}
+
+/// Parses and authorises one submission.
+fn prepare(actor: &Actor, request: &SubmitRequest, salt: u64) -> Result<Prepared, ErrorDetail> {
+    let key = IdempotencyKey::from_slice(&request.idempotency_key).ok_or_else(|| {
+        let text = format!(
+            "the key has {} bytes, it must have 16",
+            request.idempotency_key.len()
+        );
+        ErrorDetail::new(Code::IdempotencyKeyInvalid, text)
+    })?;
+    let command = request
+        .command
+        .as_ref()
+        .filter(|command| command.kind.is_some())
+        .ok_or_else(|| ErrorDetail::new(Code::CommandMissing, "the submission holds no command"))?;
+    let (head, parsed) =
+        command_from_wire(command).map_err(|faults| ErrorDetail::invalid_fields(&faults))?;
+    let envelope = Envelope {
+        actor: actor.clone(),
+        key,
+        fingerprint: fingerprint(command),
+        salt,
+        head,
+        command: parsed,
+    };
+    let (principal, name) = (actor.principal.as_str(), envelope.command.name());
+    let envelope = authorise(envelope).map_err(|denial| {
+        tracing::warn!(
+            principal,
+            command = name.label(),
+            reason = denial.reason(),
+            "denied"
+        );
+        ErrorDetail::new(Code::NotAuthorised, denial.reason())
+    })?;
+    Ok(Prepared {
+        envelope,
+        dry_run: request.dry_run,
+    })
+}
+
+/// The answers of a batch in the order sent; those that are proposed are filled in when their outcomes are there.
+#[derive(Default)]
+struct Batch {
+    answers: Vec<Option<Answer>>,
+    proposed: Vec<Authorised<Envelope>>,
+    view: Option<ReadView>,
+}
+
+impl Batch {
+    fn answer(&mut self, answer: Answer) {
+        self.answers.push(Some(answer));
+    }
+
+    fn propose(&mut self, envelope: Authorised<Envelope>) {
+        self.answers.push(None);
+        self.proposed.push(envelope);
+    }
+
+    fn answers(self, outcomes: Vec<Outcome>) -> Vec<BatchAnswer> {
+        let mut outcomes = outcomes.into_iter();
+        self.answers
+            .into_iter()
+            .map(|answer| BatchAnswer {
+                answer: answer.or_else(|| {
+                    outcomes
+                        .next()
+                        .map(|outcome| Answer::Outcome(outcome_to_wire(&outcome)))
+                }),
+            })
+            .collect()
+    }
+}

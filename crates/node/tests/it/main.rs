@@ -1,0 +1,15 @@
+//! Integration tests of a node: real clusters in this process, driven over TLS with generated clients.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod authorisation;
+mod bad_input;
+mod certificates;
+mod cluster;
+mod config;
+mod http_edge;
+mod lifecycle;
+mod people;
+mod privacy;
+mod process;
+mod reads;
+mod writes;
