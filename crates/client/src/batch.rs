@@ -1,0 +1,216 @@
+//! Many writes in one call, each with its own key and its own outcome.
+
+use banyan_domain::IdempotencyKey;
+use banyan_domain::limits::BATCH_COMMANDS_MAX;
+use banyan_wire::errors::Code;
+use banyan_wire::v1;
+use banyan_wire::v1::{BatchAnswer, ErrorDetail, batch_answer};
+use tonic::Status;
+
+use crate::client::{Client, registry, timed, write_error};
+use crate::error::CallError;
+use crate::journey::End;
+use crate::options::{Stats, SubmitOptions};
+use crate::trouble::{Next, Trouble};
+
+/// One write of a batch.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Its key; a batch does not hold the same key twice.
+    pub key: IdempotencyKey,
+    /// What to do.
+    pub command: v1::Command,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone)]
+pub struct BatchSubmitted {
+    /// One answer for each submission, in the order sent. An `Ok` outcome may be a rejection; its `result` is present.
+    pub answers: Vec<Result<v1::Outcome, CallError>>,
+    /// What the call took. Each try after the first sent only the submissions without an answer.
+    pub stats: Stats,
+}
+
+impl Client {
+    /// Sends up to 1000 commands until each has an outcome or was refused.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] with BNY-0103 for an empty or too large batch. Everything else is told for each submission.
+    pub async fn submit_batch(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> Result<BatchSubmitted, CallError> {
+        self.submit_batch_with(submissions, &SubmitOptions::default())
+            .await
+    }
+
+    /// [`Client::submit_batch`] with options for this one batch.
+    ///
+    /// # Errors
+    /// As [`Client::submit_batch`], and [`CallError::UnknownEndpoint`] for an endpoint that the context does not have.
+    pub async fn submit_batch_with(
+        &self,
+        submissions: Vec<Submission>,
+        options: &SubmitOptions,
+    ) -> Result<BatchSubmitted, CallError> {
+        check_size(submissions.len())?;
+        let mut journey = self.write_journey(options)?;
+        let mut ledger = Ledger::new(submissions, options.dry_run);
+        let end = loop {
+            let answer = journey
+                .run(|channel, time| {
+                    let request = timed(ledger.request(), time);
+                    let wanted = request.get_ref().submissions.len();
+                    async move {
+                        let response = registry(channel).submit_batch(request).await?;
+                        complete(response.into_inner().answers, wanted)
+                    }
+                })
+                .await;
+            if journey.maybe_applied() {
+                ledger.note_unknown();
+            }
+            match answer {
+                Ok(answers) => {
+                    self.shared.remember_leader(journey.target());
+                    let Some(trouble) = ledger.settle(answers, &journey.stats()) else {
+                        break None;
+                    };
+                    if let Err(end) = journey.go_on(trouble).await {
+                        break Some(end);
+                    }
+                }
+                Err(end) => break Some(end),
+            }
+        };
+        let stats = journey.stats();
+        Ok(BatchSubmitted {
+            answers: ledger.close(end.as_ref(), &stats),
+            stats,
+        })
+    }
+}
+
+/// A batch holds 1 to 1000 commands; the node would refuse it just so.
+fn check_size(count: usize) -> Result<(), CallError> {
+    if (1..=BATCH_COMMANDS_MAX).contains(&count) {
+        return Ok(());
+    }
+    let text = format!("a batch of {count} commands; it must hold 1 to {BATCH_COMMANDS_MAX}");
+    let detail = Box::new(ErrorDetail::new(Code::BatchSize, text));
+    Err(CallError::Refused {
+        detail,
+        stats: Stats::default(),
+    })
+}
+
+/// Answers that say something for each command. A node that answers otherwise may still have proposed them.
+fn complete(answers: Vec<BatchAnswer>, wanted: usize) -> Result<Vec<BatchAnswer>, Status> {
+    if answers.len() == wanted {
+        return Ok(answers);
+    }
+    let text = format!("{} answers to {wanted} commands", answers.len());
+    Err(Status::unknown(text))
+}
+
+/// Which submissions have their answer, and which may have been proposed without one.
+struct Ledger {
+    dry_run: bool,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    key: IdempotencyKey,
+    /// Present until the entry is answered.
+    command: Option<v1::Command>,
+    maybe_applied: bool,
+    answer: Option<Result<v1::Outcome, CallError>>,
+}
+
+impl Ledger {
+    fn new(submissions: Vec<Submission>, dry_run: bool) -> Self {
+        let entries = submissions
+            .into_iter()
+            .map(|submission| Entry {
+                key: submission.key,
+                command: Some(submission.command),
+                maybe_applied: false,
+                answer: None,
+            })
+            .collect();
+        Self { dry_run, entries }
+    }
+
+    fn open(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries
+            .iter_mut()
+            .filter(|entry| entry.answer.is_none())
+    }
+
+    /// A request with every submission that has no answer yet, in the order sent.
+    fn request(&self) -> v1::SubmitBatchRequest {
+        let submissions = self
+            .entries
+            .iter()
+            .filter(|entry| entry.answer.is_none())
+            .map(|entry| v1::SubmitRequest {
+                idempotency_key: entry.key.as_bytes().to_vec().into(),
+                command: entry.command.clone(),
+                dry_run: self.dry_run,
+            })
+            .collect();
+        v1::SubmitBatchRequest { submissions }
+    }
+
+    /// Everything without an answer may have been proposed.
+    fn note_unknown(&mut self) {
+        self.open().for_each(|entry| entry.maybe_applied = true);
+    }
+
+    /// Takes the answers to the last request. Returns the trouble of the first one that wants another try.
+    fn settle(&mut self, answers: Vec<BatchAnswer>, stats: &Stats) -> Option<Trouble> {
+        let dry_run = self.dry_run;
+        let mut again: Option<Trouble> = None;
+        for (entry, answer) in self.open().zip(answers) {
+            let trouble = match answer.answer {
+                Some(batch_answer::Answer::Outcome(outcome)) if outcome.result.is_some() => {
+                    entry.answer = Some(Ok(outcome));
+                    entry.command = None;
+                    continue;
+                }
+                Some(batch_answer::Answer::Error(detail)) => Trouble::of_detail(detail),
+                // An outcome without a result, or nothing: a node that answers so may have proposed it.
+                _ => Trouble::of_status(&Status::unknown("the answer holds no outcome")),
+            };
+            entry.maybe_applied |= trouble.maybe_applied;
+            if trouble.next == Next::Refused {
+                let unknown = entry.maybe_applied && !dry_run;
+                let end = End::Refused(trouble);
+                entry.answer = Some(Err(write_error(end, entry.key, unknown, stats.clone())));
+                entry.command = None;
+            } else {
+                again.get_or_insert(trouble);
+            }
+        }
+        // What one entry must fear the others need not: each keeps its own mark.
+        again.map(|trouble| Trouble {
+            maybe_applied: false,
+            ..trouble
+        })
+    }
+
+    /// One answer for each submission; those still open end as the call ended.
+    fn close(self, end: Option<&End>, stats: &Stats) -> Vec<Result<v1::Outcome, CallError>> {
+        let dry_run = self.dry_run;
+        self.entries
+            .into_iter()
+            .map(|entry| {
+                entry.answer.unwrap_or_else(|| {
+                    let end = end.map_or(End::Expired(None), End::clone);
+                    let unknown = entry.maybe_applied && !dry_run;
+                    Err(write_error(end, entry.key, unknown, stats.clone()))
+                })
+            })
+            .collect()
+    }
+}

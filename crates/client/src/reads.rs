@@ -1,0 +1,174 @@
+//! Reads of persons, and what every call without effect has in common.
+
+use std::time::Duration;
+
+use banyan_wire::v1;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::client::{Client, distinct, read_error, registry, timed};
+use crate::error::CallError;
+use crate::journey::{Journey, Roaming};
+use crate::options::Stats;
+
+/// The answer to a call without effect.
+#[derive(Debug, Clone)]
+pub struct Read<T> {
+    /// What the node answered.
+    pub answer: T,
+    /// What the call took.
+    pub stats: Stats,
+}
+
+impl Client {
+    /// One person by number, from the home endpoints first.
+    ///
+    /// # Errors
+    /// [`CallError`], never [`CallError::OutcomeUnknown`].
+    pub async fn get_person(
+        &self,
+        request: v1::GetPersonRequest,
+    ) -> Result<Read<v1::GetPersonResponse>, CallError> {
+        let journey = self.read_journey(None)?;
+        self.get_person_on(journey, request).await
+    }
+
+    /// One person by number, from this endpoint only.
+    ///
+    /// # Errors
+    /// As [`Client::get_person`], and [`CallError::UnknownEndpoint`].
+    pub async fn get_person_from(
+        &self,
+        endpoint: &str,
+        request: v1::GetPersonRequest,
+    ) -> Result<Read<v1::GetPersonResponse>, CallError> {
+        let journey = self.read_journey(Some(endpoint))?;
+        self.get_person_on(journey, request).await
+    }
+
+    async fn get_person_on(
+        &self,
+        journey: Journey<'_>,
+        request: v1::GetPersonRequest,
+    ) -> Result<Read<v1::GetPersonResponse>, CallError> {
+        read(journey, |channel, time| {
+            let request = timed(request.clone(), time);
+            async move { Ok(registry(channel).get_person(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// Persons by number, name and birth date, from the home endpoints first.
+    ///
+    /// # Errors
+    /// [`CallError`], never [`CallError::OutcomeUnknown`].
+    pub async fn find_persons(
+        &self,
+        request: v1::FindPersonsRequest,
+    ) -> Result<Read<v1::FindPersonsResponse>, CallError> {
+        let journey = self.read_journey(None)?;
+        self.find_persons_on(journey, request).await
+    }
+
+    /// Persons by number, name and birth date, from this endpoint only.
+    ///
+    /// # Errors
+    /// As [`Client::find_persons`], and [`CallError::UnknownEndpoint`].
+    pub async fn find_persons_from(
+        &self,
+        endpoint: &str,
+        request: v1::FindPersonsRequest,
+    ) -> Result<Read<v1::FindPersonsResponse>, CallError> {
+        let journey = self.read_journey(Some(endpoint))?;
+        self.find_persons_on(journey, request).await
+    }
+
+    async fn find_persons_on(
+        &self,
+        journey: Journey<'_>,
+        request: v1::FindPersonsRequest,
+    ) -> Result<Read<v1::FindPersonsResponse>, CallError> {
+        read(journey, |channel, time| {
+            let request = timed(request.clone(), time);
+            async move { Ok(registry(channel).find_persons(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    /// All versions of a person's record, oldest first, from the home endpoints first.
+    ///
+    /// # Errors
+    /// [`CallError`], never [`CallError::OutcomeUnknown`].
+    pub async fn history(
+        &self,
+        request: v1::GetHistoryRequest,
+    ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
+        let journey = self.read_journey(None)?;
+        self.history_on(journey, request).await
+    }
+
+    /// All versions of a person's record, from this endpoint only.
+    ///
+    /// # Errors
+    /// As [`Client::history`], and [`CallError::UnknownEndpoint`].
+    pub async fn history_from(
+        &self,
+        endpoint: &str,
+        request: v1::GetHistoryRequest,
+    ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
+        let journey = self.read_journey(Some(endpoint))?;
+        self.history_on(journey, request).await
+    }
+
+    async fn history_on(
+        &self,
+        journey: Journey<'_>,
+        request: v1::GetHistoryRequest,
+    ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
+        read(journey, |channel, time| {
+            let request = timed(request.clone(), time);
+            async move { Ok(registry(channel).get_history(request).await?.into_inner()) }
+        })
+        .await
+    }
+
+    fn read_journey(&self, pinned: Option<&str>) -> Result<Journey<'_>, CallError> {
+        let deadline = self.shared.options.deadline;
+        if let Some(name) = pinned {
+            let route = vec![self.target(name)?];
+            return Ok(Journey::new(&self.shared, route, Roaming::Stay, deadline));
+        }
+        let targets = self.shared.context.targets();
+        let home = self
+            .shared
+            .context
+            .home()
+            .iter()
+            .map(|place| targets[*place].clone());
+        let route = distinct(home.chain(targets.iter().cloned()));
+        Ok(Journey::new(
+            &self.shared,
+            route,
+            Roaming::Endpoints,
+            deadline,
+        ))
+    }
+}
+
+/// Runs a call without effect to its end.
+pub(crate) async fn read<T, F, Fut>(
+    mut journey: Journey<'_>,
+    attempt: F,
+) -> Result<Read<T>, CallError>
+where
+    F: FnMut(Channel, Duration) -> Fut,
+    Fut: Future<Output = Result<T, Status>>,
+{
+    match journey.run(attempt).await {
+        Ok(answer) => Ok(Read {
+            answer,
+            stats: journey.stats(),
+        }),
+        Err(end) => Err(read_error(end, journey.stats())),
+    }
+}

@@ -1,0 +1,274 @@
+//! A node that answers as the test says and remembers what it was asked.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use banyan_wire::errors::to_status;
+use banyan_wire::v1::cluster_admin_server::{ClusterAdmin, ClusterAdminServer};
+use banyan_wire::v1::registry_server::{Registry, RegistryServer};
+use banyan_wire::v1::{self, ErrorDetail, batch_answer};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status};
+
+use crate::certificates::Authority;
+
+/// What a node does with one command, or with one call that is no write.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    /// Accepts it.
+    Accept,
+    /// Refuses it, or fails.
+    Fail(Box<ErrorDetail>),
+    /// Never answers.
+    Silence,
+    /// Answers with a status that is none of ours.
+    Foreign(tonic::Code),
+    /// Answers without an outcome.
+    Nothing,
+}
+
+impl Reply {
+    pub(crate) fn fail(detail: ErrorDetail) -> Self {
+        Self::Fail(Box::new(detail))
+    }
+}
+
+/// Says what the n-th call (from 0) is answered; for a batch, it is asked for each command with its place.
+type Script = Arc<dyn Fn(usize, usize) -> Reply + Send + Sync>;
+
+/// What a node saw of one call.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// Keys of the commands, in order; empty for a call that is no write.
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// The time that the client gave it.
+    pub(crate) timeout: Option<String>,
+}
+
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    /// Ends the server when the test ends.
+    _tasks: JoinSet<()>,
+}
+
+impl Node {
+    /// A node whose clients must come from the same authority.
+    pub(crate) async fn start(
+        authority: &Authority,
+        name: &str,
+        script: impl Fn(usize, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_trusting(authority, authority, name, script).await
+    }
+
+    /// A node with a certificate of one authority that takes clients of another.
+    pub(crate) async fn start_trusting(
+        authority: &Authority,
+        clients: &Authority,
+        name: &str,
+        script: impl Fn(usize, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let service = Service {
+            seen: Arc::clone(&seen),
+            script: Arc::new(script),
+        };
+        let (certificate, key) = authority.node();
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(certificate, key))
+            .client_ca_root(Certificate::from_pem(clients.pem()));
+        let server = Server::builder()
+            .tls_config(tls)
+            .unwrap()
+            .add_service(RegistryServer::new(service.clone()))
+            .add_service(ClusterAdminServer::new(service));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            server
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+                .unwrap();
+        });
+        Self {
+            name: name.to_owned(),
+            url,
+            seen,
+            _tasks: tasks,
+        }
+    }
+
+    /// What it was asked up to now.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// An address on which nothing listens.
+pub(crate) async fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("https://{}", listener.local_addr().unwrap())
+}
+
+#[derive(Clone)]
+struct Service {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    script: Script,
+}
+
+impl Service {
+    /// Notes a call and says which one it is.
+    fn note<T>(&self, request: &Request<T>, keys: Vec<Vec<u8>>) -> usize {
+        let timeout = request.metadata().get("grpc-timeout");
+        let timeout = timeout.map(|value| value.to_str().unwrap().to_owned());
+        let mut seen = self.seen.lock().unwrap();
+        seen.push(Seen { keys, timeout });
+        seen.len() - 1
+    }
+
+    /// A call that is no write.
+    async fn plain<Q, A: Default>(&self, request: Request<Q>) -> Result<Response<A>, Status> {
+        let call = self.note(&request, Vec::new());
+        match (self.script)(call, 0) {
+            Reply::Accept | Reply::Nothing => Ok(Response::new(A::default())),
+            other => Err(without_answer(other).await),
+        }
+    }
+}
+
+async fn without_answer(reply: Reply) -> Status {
+    match reply {
+        Reply::Fail(detail) => to_status(&detail),
+        Reply::Foreign(code) => Status::new(code, "from a proxy"),
+        _ => {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            Status::cancelled("nobody waits any more")
+        }
+    }
+}
+
+fn accepted(call: usize) -> v1::Outcome {
+    v1::Outcome {
+        result: Some(v1::outcome::Result::Accepted(v1::Accepted::default())),
+        replayed: call > 0,
+        ..Default::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Registry for Service {
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let call = self.note(&request, vec![request.get_ref().idempotency_key.to_vec()]);
+        let outcome = match (self.script)(call, 0) {
+            Reply::Accept => Some(accepted(call)),
+            Reply::Nothing => None,
+            other => return Err(without_answer(other).await),
+        };
+        Ok(Response::new(v1::SubmitResponse {
+            outcome,
+            ..Default::default()
+        }))
+    }
+
+    async fn submit_batch(
+        &self,
+        request: Request<v1::SubmitBatchRequest>,
+    ) -> Result<Response<v1::SubmitBatchResponse>, Status> {
+        let submissions = &request.get_ref().submissions;
+        let keys: Vec<Vec<u8>> = submissions
+            .iter()
+            .map(|one| one.idempotency_key.to_vec())
+            .collect();
+        let count = keys.len();
+        let call = self.note(&request, keys);
+        let mut answers = Vec::new();
+        for place in 0..count {
+            let answer = match (self.script)(call, place) {
+                Reply::Accept => Some(batch_answer::Answer::Outcome(accepted(call))),
+                Reply::Fail(detail) => Some(batch_answer::Answer::Error(*detail)),
+                Reply::Nothing => None,
+                other => return Err(without_answer(other).await),
+            };
+            answers.push(v1::BatchAnswer { answer });
+        }
+        Ok(Response::new(v1::SubmitBatchResponse {
+            answers,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_person(
+        &self,
+        request: Request<v1::GetPersonRequest>,
+    ) -> Result<Response<v1::GetPersonResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn find_persons(
+        &self,
+        request: Request<v1::FindPersonsRequest>,
+    ) -> Result<Response<v1::FindPersonsResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        self.plain(request).await
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterAdmin for Service {
+    async fn bootstrap(
+        &self,
+        request: Request<v1::BootstrapRequest>,
+    ) -> Result<Response<v1::BootstrapResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn start_digest(
+        &self,
+        request: Request<v1::StartDigestRequest>,
+    ) -> Result<Response<v1::StartDigestResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn get_digest(
+        &self,
+        request: Request<v1::GetDigestRequest>,
+    ) -> Result<Response<v1::GetDigestResponse>, Status> {
+        self.plain(request).await
+    }
+
+    async fn take_snapshot(
+        &self,
+        request: Request<v1::TakeSnapshotRequest>,
+    ) -> Result<Response<v1::TakeSnapshotResponse>, Status> {
+        self.plain(request).await
+    }
+}

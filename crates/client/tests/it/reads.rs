@@ -1,0 +1,113 @@
+//! Reads go home first and elsewhere if home is away; questions about one node go to that node only.
+
+use std::time::{Duration, Instant};
+
+use banyan_client::{CallError, Client, Options};
+use banyan_wire::errors::Code;
+use banyan_wire::v1::{ErrorDetail, FindPersonsRequest, GetHistoryRequest, GetPersonRequest};
+
+use crate::certificates::Authority;
+use crate::node::{Node, Reply, nowhere};
+use crate::{client, context, context_of, options};
+
+#[tokio::test]
+async fn reads_go_home_first() {
+    let authority = Authority::new();
+    let centre = Node::start(&authority, "central-1", |_, _| Reply::Accept).await;
+    let home = Node::start(&authority, "nghe-an-1", |_, _| Reply::Accept).await;
+    let context = context(&authority, &[&centre, &home], Some("nghe-an"));
+    let client = Client::with_options(context, options()).unwrap();
+    let read = client
+        .get_person(GetPersonRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(read.stats.endpoint, "nghe-an-1");
+    client
+        .find_persons(FindPersonsRequest::default())
+        .await
+        .unwrap();
+    client.history(GetHistoryRequest::default()).await.unwrap();
+    assert_eq!((home.seen().len(), centre.seen().len()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_read_goes_elsewhere_when_home_cannot_serve_it() {
+    let authority = Authority::new();
+    let centre = Node::start(&authority, "central-1", |_, _| Reply::Accept).await;
+    let stale = |_, _| Reply::fail(ErrorDetail::new(Code::TooStale, "41 s behind"));
+    let home = Node::start(&authority, "nghe-an-1", stale).await;
+    let context = context(&authority, &[&centre, &home], Some("nghe-an-1"));
+    let client = Client::with_options(context, options()).unwrap();
+    let read = client
+        .get_person(GetPersonRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        (read.stats.endpoint.as_str(), read.stats.tries),
+        ("central-1", 2)
+    );
+}
+
+#[tokio::test]
+async fn a_pinned_read_stays_where_it_was_sent() {
+    let authority = Authority::new();
+    let other = Node::start(&authority, "central-1", |_, _| Reply::Accept).await;
+    let busy = Node::start(&authority, "nghe-an-1", |call, _| match call {
+        0 => Reply::fail(ErrorDetail::new(Code::Overloaded, "the queue is full")),
+        _ => Reply::Accept,
+    })
+    .await;
+    let client = client(&authority, &[&other, &busy]);
+    let read = client
+        .get_person_from("nghe-an-1", GetPersonRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        (read.stats.endpoint.as_str(), read.stats.tries),
+        ("nghe-an-1", 2)
+    );
+    assert_eq!(other.seen().len(), 0);
+    let error = client
+        .get_person_from("hue-1", GetPersonRequest::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, CallError::UnknownEndpoint { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_question_about_a_node_is_never_sent_to_another() {
+    let authority = Authority::new();
+    let other = Node::start(&authority, "central-1", |_, _| Reply::Accept).await;
+    let url = other.url.clone();
+    let asked = Node::start(&authority, "central-2", move |_, _| {
+        Reply::fail(ErrorDetail::new(Code::NotLeader, "another leads").with_leader(&url))
+    })
+    .await;
+    let client = client(&authority, &[&other, &asked]);
+    let error = client.status("central-2").await.unwrap_err();
+    assert_eq!(error.code(), Some(Code::NotLeader));
+    client.get_digest("central-2", 7).await.unwrap_err();
+    assert_eq!((other.seen().len(), asked.seen().len()), (0, 2));
+    client.start_digest("central-2").await.unwrap();
+    client.transfer_leader("central-2", 0).await.unwrap();
+    assert_eq!(other.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_question_to_a_node_that_is_down_ends_at_once() {
+    let authority = Authority::new();
+    let down = vec![(String::from("central-1"), nowhere().await)];
+    let client =
+        Client::with_options(context_of(&authority, down, None), Options::default()).unwrap();
+    let begun = Instant::now();
+    let error = client.status("central-1").await.unwrap_err();
+    assert!(matches!(error, CallError::Unavailable { .. }), "{error}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+}
