@@ -1,0 +1,373 @@
+//! `banyan cluster`: a whole cluster on this machine, and what its nodes say of themselves.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use banyan_drill::access;
+use banyan_drill::cluster::{ClusterError, Lifetime, LocalCluster, Options};
+use banyan_wire::v1;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::pki::read_topology;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::moment;
+use crate::output::{note, table, text_of};
+use crate::session::{Session, Usual};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start all nodes of a topology on this machine and leave them running
+    Up(Up),
+    /// Show what every node says of itself
+    Status,
+    /// Stop the nodes that `cluster up` started; their data stays
+    Down(Down),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Topology file
+    #[arg(long, value_name = "FILE", default_value = "cluster/local.toml")]
+    topology: PathBuf,
+    /// Directory for keys, data and logs; a cluster that is there already is started again
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/demo")]
+    dir: PathBuf,
+    /// The node's program [default: banyand beside this program]
+    #[arg(long, value_name = "FILE")]
+    banyand: Option<PathBuf>,
+    /// How long to wait until all nodes are ready, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    wait: u64,
+    /// Only say what would be started
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Directory that was given to `cluster up`
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/demo")]
+    dir: PathBuf,
+    /// Seconds that a node has to hand over and stop before it is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=300))]
+    grace: u64,
+    /// Only say what would be stopped
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) async fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Up(up) => start(global, up).await,
+        Command::Status => status(global).await,
+        Command::Down(down) => stop(global, &down).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Started {
+    dry_run: bool,
+    directory: String,
+    contexts: String,
+    nodes: Vec<String>,
+}
+
+async fn start(global: &Global, up: Up) -> Result<Exit, Failure> {
+    let topology = read_topology(&up.topology)?;
+    let nodes: Vec<String> = topology
+        .nodes()
+        .iter()
+        .map(|node| node.name().to_owned())
+        .collect();
+    let shape = Started {
+        dry_run: up.dry_run,
+        directory: up.dir.display().to_string(),
+        contexts: up.dir.join("contexts.toml").display().to_string(),
+        nodes,
+    };
+    if up.dry_run {
+        global.output().answer(&shape, || {
+            format!(
+                "Would start {} in {}.",
+                shape.nodes.join(", "),
+                shape.directory
+            )
+        });
+        return Ok(Exit::Done);
+    }
+    if !global.json {
+        note(&format!(
+            "starting {} nodes in {} ...",
+            shape.nodes.len(),
+            shape.directory
+        ));
+    }
+    let mut options = Options::new(up.topology, up.dir);
+    options.banyand = up.banyand;
+    options.lifetime = Lifetime::Detached;
+    options.ready_within = Duration::from_secs(up.wait);
+    // A detached cluster outlives this value and this program.
+    LocalCluster::start(options)
+        .await
+        .map_err(|error| cluster_failure(&error))?;
+    global.output().answer(&shape, || {
+        let usual = shape.directory == "target/demo";
+        let contexts = if usual {
+            String::new()
+        } else {
+            format!(" --contexts {}", shape.contexts)
+        };
+        format!(
+            "All {} nodes run and know one leader.\n  banyan{contexts} cluster status\n  \
+             banyan{contexts} --as centre@central import FILE\n  banyan cluster down --dir {}",
+            shape.nodes.len(),
+            shape.directory
+        )
+    });
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct Stopped {
+    dry_run: bool,
+    directory: String,
+    stopped: Vec<String>,
+    killed: Vec<String>,
+}
+
+async fn stop(global: &Global, down: &Down) -> Result<Exit, Failure> {
+    // Attaching would make the directory; a mistyped one must not come into being.
+    if !down.dir.is_dir() {
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("{} is not a directory", down.dir.display()),
+        ));
+    }
+    let mut cluster = LocalCluster::attach(&down.dir).map_err(|error| cluster_failure(&error))?;
+    let running = cluster.running();
+    let killed = if down.dry_run {
+        Vec::new()
+    } else {
+        cluster
+            .stop(Duration::from_secs(down.grace))
+            .await
+            .map_err(|error| cluster_failure(&error))?
+    };
+    let shape = Stopped {
+        dry_run: down.dry_run,
+        directory: down.dir.display().to_string(),
+        stopped: running,
+        killed,
+    };
+    global.output().answer(&shape, || {
+        let names = if shape.stopped.is_empty() {
+            "nothing".to_owned()
+        } else {
+            shape.stopped.join(", ")
+        };
+        let verb = if shape.dry_run {
+            "Would stop"
+        } else {
+            "Stopped"
+        };
+        let late = if shape.killed.is_empty() {
+            String::new()
+        } else {
+            format!(
+                " These did not stop in time and were killed: {}.",
+                shape.killed.join(", ")
+            )
+        };
+        format!(
+            "{verb} {names}. The data stays in {}.{late}",
+            shape.directory
+        )
+    });
+    Ok(Exit::Done)
+}
+
+/// A cluster's error with its exit code.
+pub(crate) fn cluster_failure(error: &ClusterError) -> Failure {
+    let exit = match error {
+        ClusterError::NoCluster { .. }
+        | ClusterError::NoNode { .. }
+        | ClusterError::NoSite { .. } => Exit::NotFound,
+        ClusterError::Running { .. } | ClusterError::Topology { .. } | ClusterError::Binary(_) => {
+            Exit::Usage
+        }
+        ClusterError::Elapsed(_) | ClusterError::Bootstrap(_) => Exit::Unavailable,
+        _ => Exit::Fault,
+    };
+    Failure::because(exit, error)
+}
+
+#[derive(Serialize)]
+struct Shape {
+    cluster: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader: Option<String>,
+    survival_goal: String,
+    survival_now: String,
+    nodes: Vec<Node>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    node: String,
+    answers: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten)]
+    status: Option<NodeStatus>,
+}
+
+#[derive(Serialize)]
+struct NodeStatus {
+    node_id: u64,
+    site: String,
+    role: String,
+    term: u64,
+    last_log_index: u64,
+    committed_index: u64,
+    applied_index: u64,
+    behind: u64,
+    snapshot_index: u64,
+    purged_index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit_time: Option<String>,
+    persons: u64,
+    version: String,
+    uptime_ms: u64,
+}
+
+async fn status(global: &Global) -> Result<Exit, Failure> {
+    let session = Session::open(global, Usual::Operator)?;
+    let nodes = match &session.node {
+        Some(node) => vec![node.clone()],
+        None => session.nodes.clone(),
+    };
+    let answers = access::status_of_all(&session.client, &nodes).await;
+    if answers.values().all(Result::is_err) {
+        // One call by itself says with its code why nobody answers: refused, not trusted, not there.
+        session.client.status(session.any_node()?).await?;
+    }
+    let shape = shape_of(&answers);
+    let silent = shape.nodes.iter().filter(|node| !node.answers).count();
+    let exit = match (silent, &shape.leader) {
+        (_, None) => Exit::Unavailable,
+        (0, Some(_)) => Exit::Done,
+        (_, Some(_)) => Exit::Partial,
+    };
+    global.output().answer(&shape, || status_words(&shape));
+    Ok(exit)
+}
+
+fn shape_of(answers: &BTreeMap<String, Result<v1::StatusResponse, String>>) -> Shape {
+    let answered: Vec<&v1::StatusResponse> = answers
+        .values()
+        .filter_map(|answer| answer.as_ref().ok())
+        .collect();
+    let furthest = answered
+        .iter()
+        .map(|status| status.committed_index.max(status.applied_index))
+        .max()
+        .unwrap_or(0);
+    // The newest opinion on who leads, and the leader's own on survival: only the leader knows who is alive.
+    let newest = answered
+        .iter()
+        .max_by_key(|status| (status.leader_id != 0, status.term));
+    let leader = newest.and_then(|status| {
+        let member = status
+            .members
+            .iter()
+            .find(|member| member.node_id == status.leader_id)?;
+        Some(member.node.clone())
+    });
+    let speaker = answered
+        .iter()
+        .find(|status| status.role == "leader")
+        .or(newest);
+    Shape {
+        cluster: speaker
+            .map(|status| status.cluster.clone())
+            .unwrap_or_default(),
+        leader,
+        survival_goal: speaker
+            .map(|status| status.survival_goal.clone())
+            .unwrap_or_default(),
+        survival_now: speaker
+            .map(|status| status.survival_now.clone())
+            .unwrap_or_default(),
+        nodes: answers
+            .iter()
+            .map(|(name, answer)| Node {
+                node: name.clone(),
+                answers: answer.is_ok(),
+                reason: answer.as_ref().err().cloned(),
+                status: answer
+                    .as_ref()
+                    .ok()
+                    .map(|status| NodeStatus::of(status, furthest)),
+            })
+            .collect(),
+    }
+}
+
+impl NodeStatus {
+    fn of(status: &v1::StatusResponse, furthest: u64) -> Self {
+        Self {
+            node_id: status.node_id,
+            site: status.site.clone(),
+            role: status.role.clone(),
+            term: status.term,
+            last_log_index: status.last_log_index,
+            committed_index: status.committed_index,
+            applied_index: status.applied_index,
+            behind: furthest.saturating_sub(status.applied_index),
+            snapshot_index: status.snapshot_index,
+            purged_index: status.purged_index,
+            commit_time: moment::iso(status.commit_time_ms),
+            persons: status.persons,
+            version: status.version.clone(),
+            uptime_ms: status.uptime_ms,
+        }
+    }
+}
+
+fn status_words(shape: &Shape) -> String {
+    let mut rows = table([
+        "node", "site", "role", "term", "applied", "behind", "persons", "up",
+    ]);
+    for node in &shape.nodes {
+        match &node.status {
+            Some(status) => rows.add_row([
+                node.node.clone(),
+                status.site.clone(),
+                status.role.clone(),
+                status.term.to_string(),
+                status.applied_index.to_string(),
+                status.behind.to_string(),
+                status.persons.to_string(),
+                format!("{} s", status.uptime_ms / 1000),
+            ]),
+            None => rows.add_row([
+                node.node.clone(),
+                String::new(),
+                "no answer".to_owned(),
+                node.reason.clone().unwrap_or_default(),
+            ]),
+        };
+    }
+    let leader = shape.leader.as_deref().unwrap_or("nobody");
+    format!(
+        "cluster {}, led by {leader}\n{}\n\nsurvival goal {}: {}",
+        shape.cluster,
+        text_of(&rows),
+        shape.survival_goal,
+        shape.survival_now
+    )
+}

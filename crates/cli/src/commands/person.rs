@@ -1,0 +1,292 @@
+//! `banyan person`: one person by number, persons by name, a record's history.
+
+use banyan_wire::v1;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::input::{Faults, pin};
+use crate::session::{Session, Usual};
+use crate::shapes::{AsOf, Person};
+use crate::{as_of, record};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show one person by number
+    Get(Get),
+    /// Find persons by number, name and birth date, or by name and birth date
+    Find(Find),
+    /// Show every version of a person's record
+    History(History),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Personal identification number; `-` reads it from standard input (arguments show in the list of processes)
+    #[arg(
+        value_name = "PIN",
+        required_unless_present = "cmnd",
+        conflicts_with = "cmnd"
+    )]
+    pin: Option<String>,
+    /// Old nine-digit identity card number instead
+    #[arg(long, value_name = "NUMBER")]
+    cmnd: Option<String>,
+    #[command(flatten)]
+    read: Read,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Find {
+    /// Personal identification number; `-` reads it from standard input
+    #[arg(long, value_name = "PIN")]
+    pin: Option<String>,
+    /// Old nine-digit identity card number
+    #[arg(long, value_name = "NUMBER", conflicts_with = "pin")]
+    cmnd: Option<String>,
+    /// Full name: `Family Middle Given`, or `family|middle|given`
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Birth date: yyyy-mm-dd, or yyyy where only the year is recorded
+    #[arg(long, value_name = "DATE")]
+    birth_date: Option<String>,
+    /// At most so many persons
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    #[command(flatten)]
+    read: Read,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Personal identification number; `-` reads it from standard input
+    #[arg(value_name = "PIN")]
+    pin: String,
+    #[command(flatten)]
+    read: Read,
+}
+
+/// What every read says.
+#[derive(Debug, Args)]
+pub(crate) struct Read {
+    /// Why you ask; kept in the access record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    purpose: String,
+    /// How fresh the answer must be: local, local:MILLISECONDS (greatest staleness) or linearizable
+    #[arg(long, value_name = "LEVEL", default_value = "local")]
+    consistency: String,
+}
+
+#[derive(Serialize)]
+struct One {
+    person: Person,
+    as_of: Option<AsOf>,
+}
+
+#[derive(Serialize)]
+struct Many {
+    persons: Vec<Person>,
+    more: bool,
+    as_of: Option<AsOf>,
+}
+
+#[derive(Serialize)]
+struct Versions {
+    versions: Vec<Person>,
+    as_of: Option<AsOf>,
+}
+
+pub(crate) async fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Get(arguments) => get(global, arguments).await,
+        Command::Find(arguments) => find(global, arguments).await,
+        Command::History(arguments) => history(global, arguments).await,
+    }
+}
+
+async fn get(global: &Global, arguments: Get) -> Result<Exit, Failure> {
+    let consistency = consistency(&arguments.read.consistency)?;
+    let number = match (&arguments.pin, &arguments.cmnd) {
+        (Some(argument), _) => v1::get_person_request::Number::Pin(pin(argument)?),
+        (None, Some(cmnd)) => v1::get_person_request::Number::Cmnd(cmnd.trim().to_owned()),
+        (None, None) => return Err(Failure::usage("give a number")),
+    };
+    let request = v1::GetPersonRequest {
+        number: Some(number),
+        consistency: Some(consistency),
+        purpose: arguments.read.purpose,
+    };
+    let session = Session::open(global, Usual::Nobody)?;
+    let read = match &session.node {
+        Some(node) => session.client.get_person_from(node, request).await?,
+        None => session.client.get_person(request).await?,
+    };
+    let answer = read.answer;
+    let Some(person) = &answer.person else {
+        return Err(not_found(
+            "no person has this number",
+            answer.as_of.as_ref(),
+        ));
+    };
+    let shape = One {
+        person: Person::of(person),
+        as_of: answer.as_of.as_ref().map(AsOf::of),
+    };
+    global.output().answer(&shape, || {
+        format!(
+            "{}\n\n{}",
+            record::card(person),
+            as_of::sentence(answer.as_of.as_ref())
+        )
+    });
+    Ok(Exit::Done)
+}
+
+async fn find(global: &Global, arguments: Find) -> Result<Exit, Failure> {
+    let mut faults = Faults::default();
+    let number = arguments.pin.is_some() || arguments.cmnd.is_some();
+    if !number && (arguments.name.is_none() || arguments.birth_date.is_none()) {
+        faults.add(
+            "--name, --birth-date",
+            "both are needed where no number is given",
+        );
+    }
+    let name = arguments
+        .name
+        .as_deref()
+        .and_then(|name| faults.name("--name", name));
+    let birth_date = arguments
+        .birth_date
+        .as_deref()
+        .and_then(|date| faults.date("--birth-date", date));
+    faults.check()?;
+    let request = v1::FindPersonsRequest {
+        pin: arguments
+            .pin
+            .as_deref()
+            .map(pin)
+            .transpose()?
+            .unwrap_or_default(),
+        cmnd: arguments.cmnd.unwrap_or_default(),
+        name,
+        birth_date,
+        consistency: Some(consistency(&arguments.read.consistency)?),
+        purpose: arguments.read.purpose,
+        limit: arguments.limit,
+    };
+    let session = Session::open(global, Usual::Nobody)?;
+    let read = match &session.node {
+        Some(node) => session.client.find_persons_from(node, request).await?,
+        None => session.client.find_persons(request).await?,
+    };
+    let answer = read.answer;
+    if answer.persons.is_empty() {
+        return Err(not_found("no person fits", answer.as_of.as_ref()));
+    }
+    let shape = Many {
+        persons: answer.persons.iter().map(Person::of).collect(),
+        more: answer.more,
+        as_of: answer.as_of.as_ref().map(AsOf::of),
+    };
+    global.output().answer(&shape, || {
+        let more = if answer.more {
+            "\nThere are more; raise --limit or say more."
+        } else {
+            ""
+        };
+        format!(
+            "{}{more}\n\n{}",
+            record::list(&answer.persons),
+            as_of::sentence(answer.as_of.as_ref())
+        )
+    });
+    Ok(Exit::Done)
+}
+
+async fn history(global: &Global, arguments: History) -> Result<Exit, Failure> {
+    let request = v1::GetHistoryRequest {
+        consistency: Some(consistency(&arguments.read.consistency)?),
+        pin: pin(&arguments.pin)?,
+        purpose: arguments.read.purpose,
+    };
+    let session = Session::open(global, Usual::Nobody)?;
+    let read = match &session.node {
+        Some(node) => session.client.history_from(node, request).await?,
+        None => session.client.history(request).await?,
+    };
+    let answer = read.answer;
+    if answer.versions.is_empty() {
+        return Err(not_found(
+            "no person has this number",
+            answer.as_of.as_ref(),
+        ));
+    }
+    let shape = Versions {
+        versions: answer.versions.iter().map(Person::of).collect(),
+        as_of: answer.as_of.as_ref().map(AsOf::of),
+    };
+    global.output().answer(&shape, || {
+        format!(
+            "{}\n\n{}",
+            record::history(&answer.versions),
+            as_of::sentence(answer.as_of.as_ref())
+        )
+    });
+    Ok(Exit::Done)
+}
+
+/// Nobody was found, as of then and there: another node may know more already.
+fn not_found(message: &str, as_of: Option<&v1::AsOf>) -> Failure {
+    Failure::new(
+        Exit::NotFound,
+        format!("{message}. {}", as_of::sentence(as_of)),
+    )
+    .with_next("banyan person find --name 'Family Middle Given' --birth-date yyyy-mm-dd")
+}
+
+/// Reads `local`, `local:500` or `linearizable`. A level that the node does not serve is for the node to refuse.
+fn consistency(text: &str) -> Result<v1::Consistency, Failure> {
+    use v1::consistency::Level;
+    let level = match text.split_once(':') {
+        None if text == "local" => Some(Level::Local(v1::Local {
+            max_staleness_ms: 0,
+        })),
+        None if text == "linearizable" => Some(Level::Linearizable(v1::Linearizable {})),
+        Some(("local", bound)) => bound
+            .parse()
+            .ok()
+            .map(|max_staleness_ms| Level::Local(v1::Local { max_staleness_ms })),
+        _ => None,
+    };
+    let rule = "must be local, local:MILLISECONDS or linearizable";
+    let fault =
+        || Failure::usage("the consistency level is not known").with_fault("--consistency", rule);
+    Ok(v1::Consistency {
+        level: Some(level.ok_or_else(fault)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consistency_levels_are_read() {
+        use v1::consistency::Level;
+        assert_eq!(
+            consistency("local:250").unwrap().level,
+            Some(Level::Local(v1::Local {
+                max_staleness_ms: 250
+            }))
+        );
+        assert_eq!(
+            consistency("linearizable").unwrap().level,
+            Some(Level::Linearizable(v1::Linearizable {}))
+        );
+        for wrong in ["", "session", "local:", "local:x"] {
+            assert_eq!(consistency(wrong).unwrap_err().exit, Exit::Usage);
+        }
+    }
+}

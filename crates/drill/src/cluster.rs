@@ -1,0 +1,710 @@
+//! A whole cluster on one machine: its files, its processes, its state as its nodes tell it.
+//!
+//! ```text
+//! <directory>/cluster.json    what runs: written at every start and end of a node
+//!             topology.toml   as it runs, ports included
+//!             contexts.toml   for `banyan --contexts`
+//!             pki/            see crate::pki
+//!             nodes/<name>/   node.toml  data/  banyand.log
+//! ```
+//! Processes are known by id and start time, so that another program (`banyan cluster status|down`) finds them again and
+//! nothing else is ever signalled.
+
+mod files;
+mod ports;
+mod process;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use banyan_client::{CallError, Client};
+use banyan_topology::{Node, NodeId, Topology, TopologyError};
+use banyan_wire::v1;
+use nix::sys::signal::Signal;
+
+use crate::access;
+use crate::identities;
+use crate::pki::{self, PkiError};
+use crate::wait_for::{self, Elapsed};
+
+pub use files::{BinaryError, Layout, find_banyand};
+pub use ports::{PortPolicy, PortsError};
+pub use process::Lifetime;
+
+use files::StateFile;
+use process::{Launch, NodeProcess, Starter};
+
+/// A process that was sent SIGKILL is gone in milliseconds; this is for a machine under load.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How to start a cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A topology file.
+    pub topology: PathBuf,
+    /// Made if missing. One that holds a cluster already is started again as it is: its topology, keys and data stay.
+    pub directory: PathBuf,
+    /// The node's program; `None`: see [`find_banyand`].
+    pub banyand: Option<PathBuf>,
+    pub ports: PortPolicy,
+    pub lifetime: Lifetime,
+    /// Lines added to each node's configuration, for instance `[storage]` and its keys.
+    pub extra_config: String,
+    /// Where data directories stand; `None`: under `directory`.
+    pub data_root: Option<PathBuf>,
+    /// Time for the nodes to answer and for the cluster to have a leader.
+    pub ready_within: Duration,
+}
+
+impl Options {
+    /// Ports and places as the topology and the directory say; the nodes end with this program.
+    pub fn new(topology: impl Into<PathBuf>, directory: impl Into<PathBuf>) -> Options {
+        Options {
+            topology: topology.into(),
+            directory: directory.into(),
+            banyand: None,
+            ports: PortPolicy::Topology,
+            lifetime: Lifetime::WithStarter,
+            extra_config: String::new(),
+            data_root: None,
+            ready_within: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why something could not be done to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    #[error("cannot use {path}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{path} is not a valid topology")]
+    Topology {
+        path: PathBuf,
+        #[source]
+        source: TopologyError,
+    },
+    #[error("{path} holds no cluster: start one with `banyan cluster up`")]
+    NoCluster { path: PathBuf },
+    #[error("{path} is not a cluster's state file: {reason}")]
+    StateFile { path: PathBuf, reason: String },
+    #[error(
+        "the cluster in {path} already runs ({running} of its nodes): see `banyan cluster status`, or stop it with `banyan cluster down`"
+    )]
+    Running { path: PathBuf, running: usize },
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    #[error(transparent)]
+    Ports(#[from] PortsError),
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("no node is called {name}")]
+    NoNode { name: String },
+    #[error("no site with nodes is called {name}")]
+    NoSite { name: String },
+    #[error("cannot start {node}")]
+    Start {
+        node: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot signal {node}")]
+    Signal {
+        node: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{node} ended while it was waited for ({how}); the end of its log {log}:\n{tail}")]
+    Ended {
+        node: String,
+        how: String,
+        log: PathBuf,
+        tail: String,
+    },
+    #[error(transparent)]
+    Elapsed(#[from] Elapsed),
+    #[error("no access to the cluster")]
+    Access(#[from] access::AccessError),
+    #[error("the cluster could not be formed")]
+    Bootstrap(#[source] CallError),
+}
+
+/// What is known of one node.
+#[derive(Debug, Clone)]
+pub struct NodeState {
+    pub name: String,
+    pub site: String,
+    pub pid: Option<i32>,
+    pub running: bool,
+    /// What the node says of itself; `Err`: why it says nothing.
+    pub status: Result<v1::StatusResponse, String>,
+}
+
+/// A local cluster, started here or found running.
+#[derive(Debug)]
+pub struct LocalCluster {
+    layout: Layout,
+    topology: Topology,
+    banyand: PathBuf,
+    lifetime: Lifetime,
+    starter: Starter,
+    processes: BTreeMap<String, NodeProcess>,
+    ready_within: Duration,
+}
+
+impl LocalCluster {
+    /// Starts all nodes, waits until they answer, forms the cluster, waits until it has a leader that all know.
+    ///
+    /// # Errors
+    /// [`ClusterError`]; what was started is ended again.
+    pub async fn start(options: Options) -> Result<LocalCluster, ClusterError> {
+        let banyand = find_banyand(options.banyand.as_deref())?;
+        let layout = Layout::new(&options.directory)?;
+        let topology = match layout.read_state()? {
+            Some(state) => {
+                let running = state.nodes.values().filter(|mark| mark.runs()).count();
+                if running > 0 {
+                    return Err(ClusterError::Running {
+                        path: layout.directory,
+                        running,
+                    });
+                }
+                layout.read_topology()?
+            }
+            None => prepare(&layout, &options)?,
+        };
+        let starter = Starter::new().map_err(|source| ClusterError::Start {
+            node: "the starter".to_owned(),
+            source,
+        })?;
+        let mut cluster = LocalCluster {
+            layout,
+            topology,
+            banyand,
+            lifetime: options.lifetime,
+            starter,
+            processes: BTreeMap::new(),
+            ready_within: options.ready_within,
+        };
+        let started = cluster.start_all().await;
+        if let Err(error) = started {
+            cluster.end_all();
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+
+    /// Finds a cluster that another program started.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoCluster`] when the directory holds none.
+    pub fn attach(directory: &Path) -> Result<LocalCluster, ClusterError> {
+        let layout = Layout::new(directory)?;
+        let state = layout
+            .read_state()?
+            .ok_or_else(|| ClusterError::NoCluster {
+                path: directory.to_owned(),
+            })?;
+        let starter = Starter::new().map_err(|source| ClusterError::Start {
+            node: "the starter".to_owned(),
+            source,
+        })?;
+        Ok(LocalCluster {
+            topology: layout.read_topology()?,
+            banyand: state.banyand,
+            lifetime: Lifetime::Detached,
+            starter,
+            processes: state
+                .nodes
+                .into_iter()
+                .map(|(name, mark)| (name, NodeProcess::attached(mark)))
+                .collect(),
+            ready_within: Duration::from_secs(60),
+            layout,
+        })
+    }
+
+    /// The topology as it runs.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Where its files are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// A client that acts as a principal of the development infrastructure, through the nodes that its context names.
+    ///
+    /// # Errors
+    /// [`access::AccessError`].
+    pub fn client(&self, principal: &str) -> Result<Client, ClusterError> {
+        let known = identities::principals(&self.topology);
+        let nodes = known
+            .iter()
+            .find(|known| known.name == principal)
+            .map_or_else(Vec::new, |found| {
+                identities::endpoints(&self.topology, found)
+            });
+        self.client_through(principal, &nodes)
+    }
+
+    /// A client that acts as a principal through the given nodes, all of them for instance.
+    ///
+    /// # Errors
+    /// [`access::AccessError`].
+    pub fn client_through(&self, principal: &str, nodes: &[&Node]) -> Result<Client, ClusterError> {
+        let pki = self.layout.pki();
+        Ok(access::connect(
+            &self.topology,
+            &pki,
+            principal,
+            nodes,
+            access::call_options(),
+        )?)
+    }
+
+    /// The centre's client, able to read at every node.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::client_through`].
+    pub fn centre_everywhere(&self) -> Result<Client, ClusterError> {
+        let all: Vec<&Node> = self.topology.nodes().iter().collect();
+        self.client_through(&self.centre_name(), &all)
+    }
+
+    /// The name of the centre, for instance `centre@central`.
+    pub fn centre_name(&self) -> String {
+        format!(
+            "{}@{}",
+            identities::CENTRE,
+            identities::centre_site(&self.topology)
+        )
+    }
+
+    /// The operator's client.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::client`].
+    pub fn operator(&self) -> Result<Client, ClusterError> {
+        self.client(&self.operator_name())
+    }
+
+    fn operator_name(&self) -> String {
+        format!(
+            "{}@{}",
+            identities::OPERATOR,
+            identities::centre_site(&self.topology)
+        )
+    }
+
+    /// Asks all nodes at once what they know.
+    ///
+    /// # Errors
+    /// Only when there is no way in at all; a node that does not answer says so in its state.
+    pub async fn status(&mut self) -> Result<Vec<NodeState>, ClusterError> {
+        let operator = self.operator()?;
+        let mut answers = access::status_of_all(&operator, &self.node_names()).await;
+        let mut states = Vec::new();
+        for node in self.topology.nodes() {
+            let process = self.processes.get_mut(node.name());
+            let (pid, running) = process.map_or((None, false), |process| {
+                (Some(process.mark.pid), process.runs())
+            });
+            states.push(NodeState {
+                name: node.name().to_owned(),
+                site: node.site().to_owned(),
+                pid,
+                running,
+                status: answers
+                    .remove(node.name())
+                    .unwrap_or_else(|| Err("was not asked".to_owned())),
+            });
+        }
+        Ok(states)
+    }
+
+    /// The names of all nodes, in the order of the topology.
+    pub fn node_names(&self) -> Vec<String> {
+        self.topology
+            .nodes()
+            .iter()
+            .map(|node| node.name().to_owned())
+            .collect()
+    }
+
+    /// The names of the nodes that run.
+    pub fn running(&mut self) -> Vec<String> {
+        self.processes
+            .iter_mut()
+            .filter_map(|(name, process)| process.runs().then(|| name.clone()))
+            .collect()
+    }
+
+    /// Ends one node with SIGKILL and reaps it.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoNode`], or that the signal could not be sent.
+    pub async fn kill_node(&mut self, name: &str) -> Result<(), ClusterError> {
+        self.kill(&[name.to_owned()]).await
+    }
+
+    /// Ends all nodes of a site with SIGKILL, one right after the other, and reaps them.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSite`], or that a signal could not be sent.
+    pub async fn kill_site(&mut self, site: &str) -> Result<(), ClusterError> {
+        let nodes = self.nodes_at(site)?;
+        self.kill(&nodes).await
+    }
+
+    /// Ends all nodes at once, as a loss of power would.
+    ///
+    /// # Errors
+    /// That a signal could not be sent.
+    pub async fn kill_all(&mut self) -> Result<(), ClusterError> {
+        let nodes = self.node_names();
+        self.kill(&nodes).await
+    }
+
+    /// The names of a site's nodes.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoSite`].
+    pub fn nodes_at(&self, site: &str) -> Result<Vec<String>, ClusterError> {
+        let nodes: Vec<String> = self
+            .topology
+            .nodes_at(site)
+            .map(|node| node.name().to_owned())
+            .collect();
+        if nodes.is_empty() {
+            return Err(ClusterError::NoSite {
+                name: site.to_owned(),
+            });
+        }
+        Ok(nodes)
+    }
+
+    /// Sends SIGKILL to the named nodes; what is waited for comes after the last signal.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoNode`], [`ClusterError::Signal`].
+    pub async fn kill(&mut self, nodes: &[String]) -> Result<(), ClusterError> {
+        self.send_kill(nodes)?;
+        for name in nodes {
+            self.wait_for_end(name).await?;
+        }
+        self.write_state()
+    }
+
+    /// Only sends SIGKILL to the named nodes, and returns at once: for those who measure from that moment.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::kill`], which is to be called afterwards to reap.
+    pub fn send_kill(&self, nodes: &[String]) -> Result<(), ClusterError> {
+        for name in nodes {
+            if self.topology.node(name).is_none() {
+                return Err(ClusterError::NoNode { name: name.clone() });
+            }
+            if let Some(process) = self.processes.get(name) {
+                process
+                    .signal(Signal::SIGKILL)
+                    .map_err(|source| ClusterError::Signal {
+                        node: name.clone(),
+                        source,
+                    })?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for_end(&mut self, name: &str) -> Result<(), ClusterError> {
+        if let Some(process) = self.processes.get_mut(name)
+            && !process.ended_within(KILLED_WITHIN).await
+        {
+            return Err(ClusterError::Elapsed(Elapsed {
+                what: format!("the end of {name} after SIGKILL"),
+                deadline: KILLED_WITHIN,
+                last: "its process still runs".to_owned(),
+            }));
+        }
+        self.processes.remove(name);
+        Ok(())
+    }
+
+    /// Starts one node that does not run, on its old data. Returns when the process runs; see [`LocalCluster::wait_answering`].
+    ///
+    /// # Errors
+    /// [`ClusterError::NoNode`], [`ClusterError::Start`].
+    pub fn start_node(&mut self, name: &str) -> Result<(), ClusterError> {
+        if self.topology.node(name).is_none() {
+            return Err(ClusterError::NoNode {
+                name: name.to_owned(),
+            });
+        }
+        if self.processes.get_mut(name).is_some_and(NodeProcess::runs) {
+            return Ok(());
+        }
+        let process = self
+            .starter
+            .start(Launch {
+                banyand: self.banyand.clone(),
+                config: self.layout.node_config(name),
+                log: self.layout.node_log(name),
+                lifetime: self.lifetime,
+            })
+            .map_err(|source| ClusterError::Start {
+                node: name.to_owned(),
+                source,
+            })?;
+        self.processes.insert(name.to_owned(), process);
+        self.write_state()
+    }
+
+    /// Waits until the named nodes answer an operator.
+    ///
+    /// # Errors
+    /// [`ClusterError::Elapsed`], or [`ClusterError::Ended`] as soon as one of them has ended.
+    pub async fn wait_answering(
+        &mut self,
+        nodes: &[String],
+        deadline: Duration,
+    ) -> Result<(), ClusterError> {
+        let operator = self.operator()?;
+        self.wait_all(
+            &operator,
+            nodes,
+            "an answer of every node",
+            deadline,
+            |_, _| Ok(()),
+        )
+        .await
+    }
+
+    /// Waits until every named node has applied what the furthest of them has committed, and all agree on the leader.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::wait_answering`].
+    pub async fn wait_caught_up(
+        &mut self,
+        nodes: &[String],
+        deadline: Duration,
+    ) -> Result<u64, ClusterError> {
+        let operator = self.operator()?;
+        let end = std::time::Instant::now() + deadline;
+        self.wait_all(
+            &operator,
+            nodes,
+            "one leader known to all",
+            deadline,
+            |name, status| {
+                if status.leader_id == 0 {
+                    Err(format!("{name} knows no leader"))
+                } else {
+                    Ok(())
+                }
+            },
+        )
+        .await?;
+        let statuses = access::status_of_all(&operator, nodes).await;
+        let furthest = statuses
+            .values()
+            .filter_map(|status| status.as_ref().ok())
+            .map(|status| status.applied_index.max(status.committed_index))
+            .max()
+            .unwrap_or(0);
+        let left = end.saturating_duration_since(std::time::Instant::now());
+        self.wait_applied(nodes, furthest, left).await?;
+        Ok(furthest)
+    }
+
+    /// Waits until every named node has applied a position.
+    ///
+    /// # Errors
+    /// As [`LocalCluster::wait_answering`].
+    pub async fn wait_applied(
+        &mut self,
+        nodes: &[String],
+        position: u64,
+        deadline: Duration,
+    ) -> Result<(), ClusterError> {
+        let operator = self.operator()?;
+        let what = format!("applying position {position} on every node");
+        self.wait_all(&operator, nodes, &what, deadline, |name, status| {
+            if status.applied_index >= position {
+                Ok(())
+            } else {
+                Err(format!("{name} has applied {}", status.applied_index))
+            }
+        })
+        .await
+    }
+
+    async fn wait_all(
+        &mut self,
+        operator: &Client,
+        nodes: &[String],
+        what: &str,
+        deadline: Duration,
+        holds: impl Fn(&str, &v1::StatusResponse) -> Result<(), String>,
+    ) -> Result<(), ClusterError> {
+        let mut ended = None;
+        let waited = wait_for::condition(what, deadline, async || {
+            ended = self.first_ended(nodes);
+            if ended.is_some() {
+                return Ok(());
+            }
+            for (name, status) in access::status_of_all(operator, nodes).await {
+                let status = status.map_err(|reason| format!("{name}: {reason}"))?;
+                holds(&name, &status)?;
+            }
+            Ok(())
+        })
+        .await;
+        match ended {
+            Some((node, how)) => {
+                let log = self.layout.node_log(&node);
+                let tail = files::tail(&log);
+                Err(ClusterError::Ended {
+                    node,
+                    how,
+                    log,
+                    tail,
+                })
+            }
+            None => Ok(waited?),
+        }
+    }
+
+    fn first_ended(&mut self, nodes: &[String]) -> Option<(String, String)> {
+        nodes.iter().find_map(|name| {
+            let process = self.processes.get_mut(name)?;
+            process.ended_with().map(|how| (name.clone(), how))
+        })
+    }
+
+    /// Stops all nodes: SIGTERM, then after `grace` SIGKILL. Tells which ones had to be killed.
+    ///
+    /// # Errors
+    /// [`ClusterError::Signal`].
+    pub async fn stop(&mut self, grace: Duration) -> Result<Vec<String>, ClusterError> {
+        let nodes = self.node_names();
+        for name in &nodes {
+            if let Some(process) = self.processes.get(name) {
+                process
+                    .signal(Signal::SIGTERM)
+                    .map_err(|source| ClusterError::Signal {
+                        node: name.clone(),
+                        source,
+                    })?;
+            }
+        }
+        let end = std::time::Instant::now() + grace;
+        let mut late = Vec::new();
+        for name in &nodes {
+            if let Some(process) = self.processes.get_mut(name) {
+                let left = end.saturating_duration_since(std::time::Instant::now());
+                if !process.ended_within(left).await {
+                    late.push(name.clone());
+                }
+            }
+        }
+        self.kill(&nodes).await?;
+        Ok(late)
+    }
+
+    async fn start_all(&mut self) -> Result<(), ClusterError> {
+        let nodes = self.node_names();
+        for name in &nodes {
+            self.start_node(name)?;
+        }
+        self.wait_answering(&nodes, self.ready_within).await?;
+        self.form().await?;
+        self.wait_caught_up(&nodes, self.ready_within).await?;
+        Ok(())
+    }
+
+    /// Forms the cluster; a no-op for one that is formed. Tried again while the first node is still electing itself.
+    async fn form(&mut self) -> Result<(), ClusterError> {
+        let operator = self.operator()?;
+        let Some(first) = self
+            .topology
+            .voters()
+            .next()
+            .map(|node| node.name().to_owned())
+        else {
+            return Ok(());
+        };
+        let mut last = None;
+        let formed = wait_for::condition("forming the cluster", self.ready_within, async || {
+            let error = match operator.bootstrap(&first).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let reason = access::reason(&error);
+            last = Some(error);
+            Err(reason)
+        })
+        .await;
+        match (formed, last) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(error)) => Err(ClusterError::Bootstrap(error)),
+            (Err(elapsed), None) => Err(elapsed.into()),
+        }
+    }
+
+    fn write_state(&self) -> Result<(), ClusterError> {
+        self.layout.write_state(&StateFile {
+            cluster: self.topology.cluster().to_owned(),
+            banyand: self.banyand.clone(),
+            nodes: self
+                .processes
+                .iter()
+                .map(|(name, process)| (name.clone(), process.mark))
+                .collect(),
+        })
+    }
+
+    fn end_all(&mut self) {
+        for process in self.processes.values_mut() {
+            process.end_now();
+        }
+        self.processes.clear();
+        // The state file is a help for other programs; the processes are gone either way.
+        let _ = self.write_state();
+    }
+
+    /// The node id of a name, for calls that take one.
+    pub fn node_id(&self, name: &str) -> Option<NodeId> {
+        self.topology.node(name).map(Node::id)
+    }
+}
+
+impl Drop for LocalCluster {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::WithStarter {
+            self.end_all();
+        }
+    }
+}
+
+/// Settles the ports and writes topology, keys, contexts and configurations of a new cluster.
+fn prepare(layout: &Layout, options: &Options) -> Result<Topology, ClusterError> {
+    let topology = ports::settle(&files::read_topology(&options.topology)?, options.ports)?;
+    layout.write_topology(&topology)?;
+    pki::create(&pki::Options {
+        directory: &layout.pki(),
+        topology: &topology,
+        valid_days: pki::VALID_DAYS,
+    })?;
+    layout.write_contexts(&topology)?;
+    for node in topology.nodes() {
+        layout.write_node_config(node.name(), options)?;
+    }
+    Ok(topology)
+}

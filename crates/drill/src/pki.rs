@@ -1,0 +1,472 @@
+//! A development public key infrastructure: four authorities, a certificate for each node, client and operator.
+//!
+//! Separate authorities are the point: what the client authority signs can never pass for a peer or an operator, whatever it says of itself.
+//! Servers have an authority of their own, so that a client which trusts servers does not thereby trust peers.
+//! Production brings its own certificates; the layout below is the contract.
+//!
+//! ```text
+//! peer-ca.{pem,key}  client-ca.{pem,key}  operator-ca.{pem,key}  server-ca.{pem,key}
+//! nodes/<node>/  peer.{pem,key} server.{pem,key} peer-ca.pem client-ca.pem operator-ca.pem server-ca.pem
+//! clients/<principal>.{pem,key}
+//! contexts.toml
+//! ```
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use banyan_topology::{Node, Topology};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+};
+use time::{Duration, OffsetDateTime};
+
+use crate::identities;
+
+/// Days that development certificates are valid unless told otherwise.
+pub const VALID_DAYS: u32 = 365;
+/// Certificates are valid from a little in the past, so that a clock that is behind accepts them.
+const BACKDATED: Duration = Duration::minutes(10);
+
+/// What to make.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// Made if missing; must hold nothing.
+    pub directory: &'a Path,
+    pub topology: &'a Topology,
+    /// Validity of every certificate, from now; 1 to 3650.
+    pub valid_days: u32,
+}
+
+/// What was made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    pub directory: PathBuf,
+    pub contexts: PathBuf,
+    pub nodes: usize,
+    pub principals: Vec<String>,
+}
+
+/// Why it was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    #[error(
+        "{path} exists and is not empty: keys are never overwritten; choose another directory or remove it"
+    )]
+    NotEmpty { path: PathBuf },
+    #[error("a validity of {days} days is outside 1 to 3650")]
+    Validity { days: u32 },
+    #[error("cannot write {path}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot make the certificate of {subject}")]
+    Certificate {
+        subject: String,
+        #[source]
+        source: rcgen::Error,
+    },
+}
+
+/// The directory that a node's `[tls] dir` names.
+pub fn node_directory(pki: &Path, node: &str) -> PathBuf {
+    pki.join("nodes").join(node)
+}
+
+/// The file that tells the command line whom it may act as.
+pub fn contexts_file(pki: &Path) -> PathBuf {
+    pki.join("contexts.toml")
+}
+
+/// Makes all authorities, certificates and contexts of a topology.
+///
+/// # Errors
+/// [`PkiError`]; a directory that holds anything is refused before anything is written.
+pub fn create(options: &Options<'_>) -> Result<Made, PkiError> {
+    if !(1..=3650).contains(&options.valid_days) {
+        return Err(PkiError::Validity {
+            days: options.valid_days,
+        });
+    }
+    let directory = options.directory;
+    refuse_if_used(directory)?;
+    make_directory(directory)?;
+    make_directory(&directory.join("nodes"))?;
+    make_directory(&directory.join("clients"))?;
+
+    let maker = Maker {
+        topology: options.topology,
+        validity: Validity::days(options.valid_days),
+    };
+    let authorities = Authorities {
+        peer: maker.authority("peer")?,
+        client: maker.authority("client")?,
+        operator: maker.authority("operator")?,
+        server: maker.authority("server")?,
+    };
+    for (name, authority) in authorities.each() {
+        write_pair(
+            directory,
+            &format!("{name}-ca"),
+            &authority.pem(),
+            authority.key(),
+        )?;
+    }
+    for node in options.topology.nodes() {
+        maker.write_node(directory, &authorities, node)?;
+    }
+    let principals = identities::principals(options.topology);
+    for principal in &principals {
+        maker.write_client(directory, &authorities, principal)?;
+    }
+    let contexts = contexts_file(directory);
+    let text = identities::render_contexts(options.topology, &principals, "");
+    write_file(&contexts, text.as_bytes(), 0o644)?;
+    Ok(Made {
+        directory: directory.to_owned(),
+        contexts,
+        nodes: options.topology.nodes().len(),
+        principals: principals
+            .into_iter()
+            .map(|principal| principal.name)
+            .collect(),
+    })
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+struct Authorities {
+    peer: Authority,
+    client: Authority,
+    operator: Authority,
+    server: Authority,
+}
+
+impl Authorities {
+    fn each(&self) -> [(&'static str, &Authority); 4] {
+        [
+            ("peer", &self.peer),
+            ("client", &self.client),
+            ("operator", &self.operator),
+            ("server", &self.server),
+        ]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Validity {
+    from: OffsetDateTime,
+    until: OffsetDateTime,
+}
+
+impl Validity {
+    fn days(days: u32) -> Validity {
+        let now = OffsetDateTime::now_utc();
+        Validity {
+            from: now - BACKDATED,
+            until: now + Duration::days(i64::from(days)),
+        }
+    }
+}
+
+struct Maker<'a> {
+    topology: &'a Topology,
+    validity: Validity,
+}
+
+impl Maker<'_> {
+    fn params(&self, common_name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        let mut subject = DistinguishedName::new();
+        subject.push(
+            DnType::OrganizationName,
+            format!("Banyan {}", self.topology.cluster()),
+        );
+        subject.push(DnType::CommonName, common_name);
+        params.distinguished_name = subject;
+        params.not_before = self.validity.from;
+        params.not_after = self.validity.until;
+        params
+    }
+
+    fn authority(&self, name: &str) -> Result<Authority, PkiError> {
+        let subject = format!("development {name} authority");
+        let mut params = self.params(&subject);
+        // No authority below this one.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        generate_key()
+            .and_then(|key| CertifiedIssuer::self_signed(params, key))
+            .map_err(|source| PkiError::Certificate { subject, source })
+    }
+
+    fn leaf(
+        &self,
+        subject: &str,
+        names: Result<Vec<SanType>, rcgen::Error>,
+        usages: &[ExtendedKeyUsagePurpose],
+        authority: &Authority,
+    ) -> Result<(String, KeyPair), PkiError> {
+        let make = || {
+            let mut params = self.params(subject);
+            params.subject_alt_names = names?;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = usages.to_vec();
+            params.use_authority_key_identifier_extension = true;
+            let key = generate_key()?;
+            let certificate = params.signed_by(&key, authority)?;
+            Ok((certificate.pem(), key))
+        };
+        make().map_err(|source| PkiError::Certificate {
+            subject: subject.to_owned(),
+            source,
+        })
+    }
+
+    fn write_node(
+        &self,
+        directory: &Path,
+        authorities: &Authorities,
+        node: &Node,
+    ) -> Result<(), PkiError> {
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        let folder = node_directory(directory, node.name());
+        make_directory(&folder)?;
+
+        let identity = identities::of_node(self.topology, node);
+        let peer_names = host_names(node).and_then(|mut names| {
+            names.push(uri(&identity)?);
+            Ok(names)
+        });
+        let (peer, key) = self.leaf(
+            node.name(),
+            peer_names,
+            &[ServerAuth, ClientAuth],
+            &authorities.peer,
+        )?;
+        write_pair(&folder, "peer", &peer, &key)?;
+
+        let (server, key) = self.leaf(
+            node.name(),
+            host_names(node),
+            &[ServerAuth],
+            &authorities.server,
+        )?;
+        write_pair(&folder, "server", &server, &key)?;
+        for (name, authority) in authorities.each() {
+            let path = folder.join(format!("{name}-ca.pem"));
+            write_file(&path, authority.pem().as_bytes(), 0o644)?;
+        }
+        Ok(())
+    }
+
+    fn write_client(
+        &self,
+        directory: &Path,
+        authorities: &Authorities,
+        principal: &identities::Principal,
+    ) -> Result<(), PkiError> {
+        let authority = if principal.is_operator() {
+            &authorities.operator
+        } else {
+            &authorities.client
+        };
+        let names = uri(&principal.uri(self.topology)).map(|name| vec![name]);
+        let (pem, key) = self.leaf(
+            &principal.name,
+            names,
+            &[ExtendedKeyUsagePurpose::ClientAuth],
+            authority,
+        )?;
+        write_pair(&directory.join("clients"), &principal.name, &pem, &key)
+    }
+}
+
+fn generate_key() -> Result<KeyPair, rcgen::Error> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+}
+
+fn uri(text: &str) -> Result<SanType, rcgen::Error> {
+    Ok(SanType::URI(Ia5String::try_from(text.to_owned())?))
+}
+
+/// The names under which a node is called: its host, and its own name for those who map it.
+fn host_names(node: &Node) -> Result<Vec<SanType>, rcgen::Error> {
+    let host = match node.host().parse::<IpAddr>() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(Ia5String::try_from(node.host().to_owned())?),
+    };
+    Ok(vec![
+        host,
+        SanType::DnsName(Ia5String::try_from(node.name().to_owned())?),
+    ])
+}
+
+fn refuse_if_used(directory: &Path) -> Result<(), PkiError> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(PkiError::NotEmpty {
+                path: directory.to_owned(),
+            }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(PkiError::Write {
+            path: directory.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), PkiError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| PkiError::Write {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn write_pair(folder: &Path, name: &str, pem: &str, key: &KeyPair) -> Result<(), PkiError> {
+    write_file(&folder.join(format!("{name}.pem")), pem.as_bytes(), 0o644)?;
+    write_file(
+        &folder.join(format!("{name}.key")),
+        key.serialize_pem().as_bytes(),
+        0o600,
+    )
+}
+
+/// Writes a file that must not exist yet, with its final permissions from the first byte.
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|source| PkiError::Write {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use banyan_wire::identity::Identity;
+    use x509_parser::extensions::GeneralName;
+    use x509_parser::pem::Pem;
+
+    use super::*;
+
+    fn made() -> (tempfile::TempDir, Topology) {
+        let topology = Topology::parse(include_str!("../../../cluster/local.toml"))
+            .unwrap()
+            .topology;
+        let folder = tempfile::tempdir().unwrap();
+        create(&Options {
+            directory: folder.path(),
+            topology: &topology,
+            valid_days: 30,
+        })
+        .unwrap();
+        (folder, topology)
+    }
+
+    fn pem(path: PathBuf) -> Pem {
+        Pem::iter_from_buffer(&fs::read(path).unwrap())
+            .next()
+            .unwrap()
+            .unwrap()
+    }
+
+    #[test]
+    fn each_leaf_is_signed_by_its_own_authority_and_by_no_other() {
+        let (folder, _topology) = made();
+        let at = |name: &str| folder.path().join(name);
+        for (leaf, signer) in [
+            ("nodes/nghe-an-1/peer.pem", "peer"),
+            ("nodes/nghe-an-1/server.pem", "server"),
+            ("clients/registrar@nghe-an.pem", "client"),
+            ("clients/centre@central.pem", "client"),
+            ("clients/operator@central.pem", "operator"),
+        ] {
+            let leaf_pem = pem(at(leaf));
+            let certificate = leaf_pem.parse_x509().unwrap();
+            for authority in ["peer", "client", "operator", "server"] {
+                let authority_pem = pem(at(&format!("{authority}-ca.pem")));
+                let issuer = authority_pem.parse_x509().unwrap();
+                let signed = certificate
+                    .verify_signature(Some(issuer.public_key()))
+                    .is_ok();
+                assert_eq!(signed, authority == signer, "{leaf} and {authority}");
+            }
+        }
+    }
+
+    #[test]
+    fn node_certificate_carries_one_identity_and_its_address() {
+        let (folder, topology) = made();
+        let node = topology.node("nghe-an-1").unwrap();
+        let parsed = pem(node_directory(folder.path(), node.name()).join("peer.pem"));
+        let certificate = parsed.parse_x509().unwrap();
+        let names = certificate.subject_alternative_name().unwrap().unwrap();
+        let uris = names
+            .value
+            .general_names
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::URI(uri) => Some(*uri),
+                _ => None,
+            });
+        let identity = Identity::of_uris(uris).unwrap();
+        assert_eq!(identity.to_string(), identities::of_node(&topology, node));
+        let address: std::net::Ipv4Addr = node.host().parse().unwrap();
+        assert!(names.value.general_names.iter().any(
+            |name| matches!(name, GeneralName::IPAddress(bytes) if *bytes == address.octets())
+        ));
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_only_and_are_never_overwritten() {
+        let (folder, topology) = made();
+        for key in [
+            "peer-ca.key",
+            "nodes/central-1/server.key",
+            "clients/centre@central.key",
+        ] {
+            let mode = fs::metadata(folder.path().join(key))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+        let again = create(&Options {
+            directory: folder.path(),
+            topology: &topology,
+            valid_days: 30,
+        });
+        assert!(matches!(again, Err(PkiError::NotEmpty { .. })));
+    }
+
+    #[test]
+    fn validity_has_bounds() {
+        let (_, topology) = made();
+        let folder = tempfile::tempdir().unwrap();
+        let made = create(&Options {
+            directory: folder.path(),
+            topology: &topology,
+            valid_days: 0,
+        });
+        assert!(matches!(made, Err(PkiError::Validity { days: 0 })));
+    }
+}
