@@ -1,0 +1,204 @@
+# Set-up, demo, tests and gates. `make help` lists the targets; README.md says what they need.
+#
+# Every target that compiles goes through `build_env`: one target directory, one profile and one pair of compilers, so
+# that RocksDB is compiled once. Changing CC or CXX between two calls would make cargo compile it again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# `make -n` runs every recipe that names $(MAKE) itself, and with .ONESHELL that would be the whole gate.
+AGAIN := $(MAKE)
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/debug
+ROCKSDB_BUILT = ls "$(TARGET)"/debug/build/librocksdb-sys-*/out/librocksdb.a >/dev/null 2>&1
+
+CITIZENS ?= 100000
+BIRTHS ?= 1000
+
+# What a cold and a warm build need, with the demo's data.
+DISK_GIB_COLD := 12
+DISK_GIB_WARM := 4
+MEMORY_GIB := 6
+
+define build_env
+if command -v ccache >/dev/null; then export CC="ccache cc" CXX="ccache c++"; fi
+endef
+
+.PHONY: help deps build demo clean-demo test verify fix audit env
+
+help: ## List the targets
+	@echo "Banyan. Two commands do everything from a fresh clone: make demo, make test"
+	echo
+	grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	echo
+	echo "  KEEP=1       make demo leaves its cluster running"
+	echo "  CITIZENS=n   population of make demo (default 100000); BIRTHS=n (default 1000)"
+	echo "  INSTALL=0    never install anything; name what is missing and stop"
+	echo "  FORCE=1      go on although disk or memory look too small"
+
+deps: ## Check disk, memory and tools; install what is missing
+	@mkdir -p "$(TARGET)"
+	need_disk=$(DISK_GIB_COLD)
+	if $(ROCKSDB_BUILT); then need_disk=$(DISK_GIB_WARM); fi
+	free_disk=$$(( $$(df -Pk "$(TARGET)" | awk 'NR == 2 { print $$4 }') / 1048576 ))
+	free_memory=$$(awk '/^MemAvailable:/ { print int($$2 / 1048576) }' /proc/meminfo)
+	short=""
+	if [ "$$free_disk" -lt "$$need_disk" ]; then
+	  short="disk: $$free_disk GiB are free where $(TARGET) lies, $$need_disk GiB are needed"
+	fi
+	if [ "$$free_memory" -lt $(MEMORY_GIB) ]; then
+	  short="$${short:+$$short; }memory: $$free_memory GiB are available, $(MEMORY_GIB) GiB are needed"
+	fi
+	if [ -n "$$short" ] && [ "$(FORCE)" != 1 ]; then
+	  echo "make: $$short. FORCE=1 goes on all the same." >&2
+	  exit 1
+	fi
+	if ! command -v cargo >/dev/null; then
+	  echo "make: no Rust toolchain: cargo is not on the path. https://rustup.rs installs one." >&2
+	  exit 1
+	fi
+	# RocksDB is C++, and bindgen reads its headers through libclang.
+	libclang() {
+	  local folder
+	  for folder in "$${LIBCLANG_PATH:-/nowhere}" '/usr/lib/llvm-*/lib' '/usr/lib/*' '/usr/lib*' /usr/local/lib; do
+	    if compgen -G "$$folder/libclang.so*" || compgen -G "$$folder/libclang-[0-9]*.so*"; then return 0; fi
+	  done >/dev/null
+	  return 1
+	}
+	missing=()
+	command -v cc >/dev/null && command -v c++ >/dev/null || missing+=(g++)
+	command -v clang >/dev/null || missing+=(clang)
+	libclang || missing+=(libclang-dev)
+	wanted=("$${missing[@]}")
+	command -v ccache >/dev/null || $(ROCKSDB_BUILT) || wanted+=(ccache)
+	[ $${#wanted[@]} -gt 0 ] || exit 0
+	# What stops the build, and the way out, in one place for all the ways of not being allowed to install.
+	give_up() {
+	  [ $${#missing[@]} -gt 0 ] || { echo "ccache is missing; a second build will take as long as the first."; exit 0; }
+	  echo "make: missing: $${missing[*]} ($$1). On Debian and Ubuntu this installs them:" >&2
+	  echo "    sudo apt-get update && sudo apt-get install -y --no-install-recommends $${wanted[*]}" >&2
+	  exit 1
+	}
+	[ "$(INSTALL)" != 0 ] || give_up "INSTALL=0 forbids installing"
+	command -v apt-get >/dev/null || give_up "there is no apt-get here"
+	as_root=()
+	if [ "$$(id -u)" != 0 ]; then
+	  sudo -n true 2>/dev/null || give_up "installing needs root or sudo without a password"
+	  as_root=(sudo -n)
+	fi
+	as_root+=(env DEBIAN_FRONTEND=noninteractive)
+	run() {
+	  echo "+ $$*"
+	  "$$@" </dev/null
+	}
+	install=("$${as_root[@]}" apt-get install -y --no-install-recommends "$${wanted[@]}")
+	echo "Installing $${wanted[*]} (INSTALL=0 forbids this):"
+	if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then
+	  run "$${as_root[@]}" apt-get update || give_up "apt-get update failed"
+	fi
+	if ! run "$${install[@]}"; then
+	  run "$${as_root[@]}" apt-get update || give_up "apt-get update failed"
+	  run "$${install[@]}" || give_up "apt-get install failed"
+	fi
+
+build: deps ## Build banyand and banyan
+	@$(build_env)
+	if ! $(ROCKSDB_BUILT); then
+	  cores=$$(nproc)
+	  echo "First build: about 450 crates, and RocksDB from source. RocksDB takes about $$(( 34 / cores + 1 )) minutes"
+	  echo "on $$cores core(s), or a minute or two if ccache has it; the rest about $$(( 12 / cores + 1 )). Later builds take seconds."
+	  # Cargo says nothing while a build script runs, and this one runs for most of the time.
+	  (
+	    since=$$SECONDS
+	    while sleep 30; do
+	      objects=$$(find "$(TARGET)"/debug/build/librocksdb-sys-*/out -name '*.o' 2>/dev/null | wc -l)
+	      if [ "$$objects" -gt 0 ] && ! $(ROCKSDB_BUILT); then
+	        echo "    RocksDB: $$objects of about 343 files compiled, $$(( (SECONDS - since) / 60 )) min since the start"
+	      fi
+	    done
+	  ) &
+	  progress=$$!
+	  trap 'kill $$progress 2>/dev/null || true' EXIT
+	fi
+	cargo build --locked --workspace --bins
+
+demo: build ## Seven nodes, 100,000 citizens, births, the loss of the central site, a report
+	@"$(BIN)/banyan" demo --citizens $(CITIZENS) --births $(BIRTHS) --report target/demo/report.json --dir target/demo $(if $(KEEP),--keep)
+
+clean-demo: ## Stop a demo cluster that KEEP=1 left, and delete its data
+	@if [ -x "$(BIN)/banyan" ] && [ -d target/demo ]; then
+	  "$(BIN)/banyan" cluster down --dir target/demo || true
+	fi
+	rm -rf target/demo target/demo-test
+
+test: build ## All tests, and the demo at 5,000 citizens
+	@$(build_env)
+	if cargo nextest --version >/dev/null 2>&1; then
+	  cargo nextest run --locked --workspace
+	  cargo test --locked --workspace --doc --quiet
+	else
+	  cargo test --locked --workspace
+	fi
+	"$(BIN)/banyan" demo --citizens 5000 --births 200 --report target/demo-test/report.json --dir target/demo-test
+
+verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies. Changes no tracked file
+	@$(build_env)
+	step() { printf '\n== %s (%d s)\n' "$$1" "$$SECONDS"; }
+	before=$$(git status --porcelain)
+	step "format"
+	cargo fmt --all --check
+	step "tidy"
+	cargo run --locked --quiet -p banyan-xtask -- tidy
+	step "build and clippy"
+	$(AGAIN) build
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	step "topologies"
+	for file in cluster/*.toml; do "$(BIN)/banyand" config check "$$file"; done
+	step "documentation"
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	step "tests and demo"
+	$(AGAIN) test
+	step "done"
+	if [ "$$(git status --porcelain)" != "$$before" ]; then
+	  echo "verify: the gate changed the work tree, which it must not:" >&2
+	  git status --short >&2
+	  exit 1
+	fi
+	mkdir -p target
+	if [ -z "$$before" ]; then
+	  git rev-parse 'HEAD^{tree}' > target/.verified
+	  echo "verify: passed; target/.verified names the tree."
+	else
+	  echo "verify: passed, but the work tree has changes that are not committed, so target/.verified was not written."
+	fi
+
+fix: deps ## Rewrite what can be: format, clippy's suggestions, golden scripts
+	@$(build_env)
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	UPDATE=1 cargo test --workspace -- scripts
+	cargo fmt --all
+	git status --short
+
+audit: ## Licences, bans and sources of dependencies; advisories where their database can be fetched
+	@if ! cargo deny --version >/dev/null 2>&1; then
+	  if [ "$(INSTALL)" = 0 ]; then
+	    echo "make: missing: cargo-deny. This installs it: cargo install --locked cargo-deny" >&2
+	    exit 1
+	  fi
+	  echo "+ cargo install --locked cargo-deny"
+	  cargo install --locked cargo-deny
+	fi
+	cargo deny --workspace check bans licenses sources
+	if cargo deny --workspace fetch db >/dev/null 2>&1; then
+	  cargo deny --workspace check advisories
+	else
+	  echo "audit: the advisory database could not be fetched, so advisories were left out."
+	fi
+
+env: ## Variables for calling cargo by hand: eval "$(make -s env)"
+	@if command -v ccache >/dev/null; then echo 'export CC="ccache cc" CXX="ccache c++"'; fi

@@ -1,0 +1,498 @@
+//! A FUSE file system that loses what was not synced: SIGKILL keeps the page cache, so only this shows durability itself.
+//!
+//! Contract of use: mount it, run processes on it, end them all, then [`LossyFs::lose_power`], which unmounts (so that the kernel
+//! forgets its caches), drops what was not synced, and mounts again at the same place.
+//! Needs `/dev/fuse` and the right to mount; [`LossyFs::mount`] says which of them is missing.
+
+pub mod disk;
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem,
+    FopenFlags, Generation, INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    ReplyWrite, Request, TimeOrNow, WriteFlags,
+};
+
+use disk::{Attributes, Disk, Losses, Maker, PowerCut, Refusal};
+
+/// Nothing but the kernel changes this file system, so what it was told stays true.
+const ATTRIBUTES_VALID: Duration = Duration::from_secs(60);
+/// What `statfs` tells: 64 GiB free, so that checks of free space pass.
+const BLOCKS_TOLD: u64 = 16 * 1024 * 1024;
+const BLOCK_BYTES: u32 = 4096;
+/// `fallocate` flag: reserve space, leave the size.
+const KEEP_SIZE: i32 = 0x01;
+/// `fallocate` flag: give space back; reads as zeros.
+const PUNCH_HOLE: i32 = 0x02;
+
+/// Why the file system could not be mounted here.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    #[error(
+        "/dev/fuse is missing: load the fuse module (modprobe fuse) or give the container the device"
+    )]
+    NoDevice,
+    #[error(
+        "mounting a FUSE file system at {path} was refused: run as root, or install fusermount3 (package fuse3)"
+    )]
+    Refused {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A mounted lossy file system; unmounts when dropped.
+pub struct LossyFs {
+    disk: Arc<Mutex<Disk>>,
+    mountpoint: PathBuf,
+    session: Option<BackgroundSession>,
+}
+
+impl LossyFs {
+    /// Mounts an empty one at `mountpoint`, an existing empty directory.
+    pub fn mount(mountpoint: &Path) -> Result<LossyFs, MountError> {
+        if !Path::new("/dev/fuse").exists() {
+            return Err(MountError::NoDevice);
+        }
+        let disk = Arc::new(Mutex::new(Disk::new()));
+        let session = open_session(&disk, mountpoint)?;
+        Ok(LossyFs {
+            disk,
+            mountpoint: mountpoint.to_owned(),
+            session: Some(session),
+        })
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Bytes that a loss of power would take now.
+    pub fn unsynced_bytes(&self) -> u64 {
+        lock(&self.disk).unsynced_bytes()
+    }
+
+    /// How many syncs were asked for so far.
+    pub fn syncs(&self) -> u64 {
+        lock(&self.disk).syncs()
+    }
+
+    /// From now on syncs are answered and not done (or done again): a disk that lies, for the negative control.
+    pub fn set_lying(&self, lying: bool) {
+        lock(&self.disk).set_lying(lying);
+    }
+
+    /// The power goes and comes back. Every process that had files open here must have ended.
+    pub fn lose_power(&mut self, cut: PowerCut) -> Result<Losses, MountError> {
+        let refused = |source| MountError::Refused {
+            path: self.mountpoint.clone(),
+            source,
+        };
+        if let Some(session) = self.session.take() {
+            session.umount_and_join().map_err(refused)?;
+        }
+        let losses = lock(&self.disk).lose_power(cut);
+        self.session = Some(open_session(&self.disk, &self.mountpoint)?);
+        Ok(losses)
+    }
+}
+
+impl Drop for LossyFs {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            // A busy mount stays behind in the temporary directory; a destructor can do nothing about it.
+            let _ = session.umount_and_join();
+        }
+    }
+}
+
+fn open_session(disk: &Arc<Mutex<Disk>>, path: &Path) -> Result<BackgroundSession, MountError> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName("banyan-lossy".to_owned()),
+        MountOption::NoDev,
+        MountOption::NoSuid,
+    ];
+    config.n_threads = Some(2);
+    fuser::spawn_mount(
+        Adapter {
+            disk: Arc::clone(disk),
+        },
+        path,
+        &config,
+    )
+    .map_err(|source| MountError::Refused {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "times of files are for the kernel alone; nothing decides by them"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Translates between FUSE and [`Disk`].
+struct Adapter {
+    disk: Arc<Mutex<Disk>>,
+}
+
+impl Adapter {
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        lock(&self.disk)
+    }
+}
+
+fn errno(refusal: Refusal) -> Errno {
+    match refusal {
+        Refusal::Missing => Errno::ENOENT,
+        Refusal::Exists => Errno::EEXIST,
+        Refusal::NotDirectory => Errno::ENOTDIR,
+        Refusal::IsDirectory => Errno::EISDIR,
+        Refusal::NotEmpty => Errno::ENOTEMPTY,
+        Refusal::Invalid => Errno::EINVAL,
+    }
+}
+
+fn kind(directory: bool) -> FileType {
+    if directory {
+        FileType::Directory
+    } else {
+        FileType::RegularFile
+    }
+}
+
+fn file_attributes(found: Attributes) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(found.inode),
+        size: found.size,
+        blocks: found.size.div_ceil(512),
+        atime: found.modified,
+        mtime: found.modified,
+        ctime: found.modified,
+        crtime: found.modified,
+        kind: kind(found.directory),
+        perm: found.mode,
+        nlink: found.links,
+        uid: found.uid,
+        gid: found.gid,
+        rdev: 0,
+        blksize: BLOCK_BYTES,
+        flags: 0,
+    }
+}
+
+fn maker(request: &Request, mode: u32, umask: u32) -> Maker {
+    Maker {
+        mode: ((mode & !umask) & 0o7777) as u16,
+        uid: request.uid(),
+        gid: request.gid(),
+    }
+}
+
+fn answer_entry(reply: ReplyEntry, result: Result<Attributes, Refusal>) {
+    match result {
+        Ok(found) => reply.entry(&ATTRIBUTES_VALID, &file_attributes(found), Generation(0)),
+        Err(refusal) => reply.error(errno(refusal)),
+    }
+}
+
+fn answer_empty(reply: ReplyEmpty, result: Result<(), Refusal>) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(refusal) => reply.error(errno(refusal)),
+    }
+}
+
+impl Filesystem for Adapter {
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        answer_entry(reply, self.disk().look_up(parent.0, name));
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        match self.disk().attributes(ino.0) {
+            Ok(found) => reply.attr(&ATTRIBUTES_VALID, &file_attributes(found)),
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    fn setattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let mut disk = self.disk();
+        let sized = size.map_or(Ok(()), |size| disk.set_size(ino.0, size, now()));
+        let mode = mode.map(|mode| (mode & 0o7777) as u16);
+        let changed = sized.and_then(|()| disk.set_owner(ino.0, mode, uid, gid));
+        match changed.and_then(|()| disk.attributes(ino.0)) {
+            Ok(found) => reply.attr(&ATTRIBUTES_VALID, &file_attributes(found)),
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    fn mkdir(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let made = self
+            .disk()
+            .make_directory(parent.0, name, maker(req, mode, umask), now());
+        answer_entry(reply, made);
+    }
+
+    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer_empty(reply, self.disk().unlink(parent.0, name, false));
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        answer_empty(reply, self.disk().unlink(parent.0, name, true));
+    }
+
+    fn rename(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if flags.contains(RenameFlags::RENAME_EXCHANGE) {
+            reply.error(Errno::EINVAL);
+            return;
+        }
+        let keep_existing = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let renamed = self
+            .disk()
+            .rename(parent.0, name, newparent.0, newname, keep_existing);
+        answer_empty(reply, renamed);
+    }
+
+    fn link(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        newparent: INodeNo,
+        newname: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        answer_entry(reply, self.disk().link(ino.0, newparent.0, newname));
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let mut disk = self.disk();
+        let made = disk
+            .make_file(parent.0, name, maker(req, mode, umask), now())
+            .and_then(|made| disk.opened(made.inode).map(|()| made));
+        match made {
+            Ok(made) => reply.created(
+                &ATTRIBUTES_VALID,
+                &file_attributes(made),
+                Generation(0),
+                FileHandle(0),
+                FopenFlags::empty(),
+            ),
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    fn open(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.disk().opened(ino.0) {
+            Ok(()) => reply.opened(FileHandle(0), FopenFlags::empty()),
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.disk().released(ino.0);
+        reply.ok();
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match self.disk().read(ino.0, offset, size) {
+            Ok(data) => reply.data(data),
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        match self.disk().write(ino.0, offset, data, now()) {
+            Ok(()) => reply.written(data.len() as u32),
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    /// `close` makes nothing durable.
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn fsync(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        answer_empty(reply, self.disk().sync_file(ino.0));
+    }
+
+    fn fsyncdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        answer_empty(reply, self.disk().sync_directory(ino.0));
+    }
+
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        match self.disk().list(ino.0) {
+            Ok(names) => {
+                let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+                for (index, (name, inode, directory)) in names.iter().enumerate().skip(skipped) {
+                    if reply.add(INodeNo(*inode), index as u64 + 1, kind(*directory), name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            }
+            Err(refusal) => reply.error(errno(refusal)),
+        }
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let mut disk = self.disk();
+        let size = match disk.attributes(ino.0) {
+            Ok(found) => found.size,
+            Err(refusal) => return reply.error(errno(refusal)),
+        };
+        let result = if mode & PUNCH_HOLE != 0 {
+            let end = offset.saturating_add(length).min(size);
+            let zeros = vec![0; usize::try_from(end.saturating_sub(offset)).unwrap_or(0)];
+            if zeros.is_empty() {
+                Ok(())
+            } else {
+                disk.write(ino.0, offset, &zeros, now())
+            }
+        } else if mode & KEEP_SIZE == 0 && offset.saturating_add(length) > size {
+            disk.set_size(ino.0, offset + length, now())
+        } else {
+            Ok(())
+        };
+        answer_empty(reply, result);
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        reply.statfs(
+            BLOCKS_TOLD,
+            BLOCKS_TOLD,
+            BLOCKS_TOLD,
+            1_000_000,
+            1_000_000,
+            BLOCK_BYTES,
+            255,
+            BLOCK_BYTES,
+        );
+    }
+}

@@ -1,0 +1,753 @@
+//! The disk behind the lossy file system: what was written, and which part of it a loss of power would leave.
+//!
+//! Every file and directory has two faces: the *view* that processes see, and the *durable* part that survives. `fsync`
+//! copies a file's changed bytes from the first to the second; `fsync` on a directory does so with its entries. This is the
+//! letter of POSIX: syncing a new file says nothing of its name, syncing a directory nothing of the bytes in its files.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::ops::Range;
+use std::time::SystemTime;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The root directory, as FUSE numbers it.
+pub const ROOT: u64 = 1;
+
+/// What a file operation was refused with; the adapter turns it into an errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Missing,
+    Exists,
+    NotDirectory,
+    IsDirectory,
+    NotEmpty,
+    Invalid,
+}
+
+/// What survives a loss of power besides what was synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerCut {
+    /// Nothing: every byte and every name that was not synced is gone.
+    DropUnsynced,
+    /// Of bytes appended since the last sync, a prefix of random length may have reached the disk.
+    TornTails { seed: u64 },
+}
+
+/// What a loss of power took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Files whose content went back.
+    pub files: u64,
+    /// Bytes that had been written and not synced.
+    pub bytes: u64,
+    /// Names that had been made, renamed or removed and not synced.
+    pub names: u64,
+}
+
+/// What is told of an inode.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes {
+    pub inode: u64,
+    pub directory: bool,
+    pub size: u64,
+    pub mode: u16,
+    pub links: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub modified: SystemTime,
+}
+
+/// Who makes a file or directory, and with which permissions.
+#[derive(Debug, Clone, Copy)]
+pub struct Maker {
+    pub mode: u16,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+#[derive(Debug, Default)]
+struct FileBody {
+    view: Vec<u8>,
+    durable: Vec<u8>,
+    /// The shortest the view has been since the last sync.
+    shrunk_to: usize,
+    /// Ranges of the view that changed since the last sync; joined where they touch.
+    dirty: Vec<Range<usize>>,
+}
+
+impl FileBody {
+    fn mark(&mut self, range: Range<usize>) {
+        if range.is_empty() {
+            return;
+        }
+        // Appends are the rule: they extend the last range instead of adding one.
+        if let Some(last) = self.dirty.last_mut()
+            && range.start <= last.end
+            && range.start >= last.start
+        {
+            last.end = last.end.max(range.end);
+            return;
+        }
+        self.dirty.push(range);
+    }
+
+    fn resize(&mut self, size: usize) {
+        let before = self.view.len();
+        self.view.resize(size, 0);
+        if size < before {
+            self.shrunk_to = self.shrunk_to.min(size);
+        } else {
+            self.mark(before..size);
+        }
+    }
+
+    fn write(&mut self, offset: usize, data: &[u8]) {
+        let end = offset + data.len();
+        if end > self.view.len() {
+            self.resize(end);
+        }
+        self.view[offset..end].copy_from_slice(data);
+        self.mark(offset..end);
+    }
+
+    fn sync(&mut self) {
+        self.durable.truncate(self.shrunk_to);
+        self.durable.resize(self.view.len(), 0);
+        for range in std::mem::take(&mut self.dirty) {
+            let end = range.end.min(self.view.len());
+            if range.start < end {
+                self.durable[range.start..end].copy_from_slice(&self.view[range.start..end]);
+            }
+        }
+        self.shrunk_to = self.view.len();
+    }
+
+    /// Bytes in the view that the durable part lacks.
+    fn unsynced(&self) -> u64 {
+        let end = self.view.len();
+        self.dirty
+            .iter()
+            .map(|range| range.end.min(end).saturating_sub(range.start) as u64)
+            .sum()
+    }
+
+    fn appended_only(&self) -> bool {
+        self.shrunk_to >= self.durable.len()
+            && self
+                .dirty
+                .iter()
+                .all(|range| range.start >= self.durable.len())
+    }
+
+    fn lose_power(&mut self, tail: impl FnOnce(usize) -> usize) {
+        if self.appended_only() && self.view.len() > self.durable.len() {
+            let kept = self.durable.len() + tail(self.view.len() - self.durable.len());
+            self.view.truncate(kept);
+            self.durable.clone_from(&self.view);
+        } else {
+            self.view.clone_from(&self.durable);
+        }
+        self.shrunk_to = self.view.len();
+        self.dirty.clear();
+    }
+}
+
+type Names = BTreeMap<OsString, u64>;
+
+#[derive(Debug, Default)]
+struct DirectoryBody {
+    view: Names,
+    durable: Names,
+}
+
+#[derive(Debug)]
+enum Body {
+    File(FileBody),
+    Directory(DirectoryBody),
+}
+
+#[derive(Debug)]
+struct Inode {
+    body: Body,
+    maker: Maker,
+    modified: SystemTime,
+    /// Names in views of directories.
+    links: u32,
+    /// Names in durable parts of directories.
+    durable_links: u32,
+    /// Open handles.
+    opens: u32,
+}
+
+/// All inodes of one file system.
+#[derive(Debug)]
+pub struct Disk {
+    inodes: BTreeMap<u64, Inode>,
+    next: u64,
+    /// Syncs are answered and not done: the negative control.
+    lying: bool,
+    syncs: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new() -> Disk {
+        let root = Inode {
+            body: Body::Directory(DirectoryBody::default()),
+            maker: Maker {
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            },
+            modified: SystemTime::UNIX_EPOCH,
+            links: 1,
+            durable_links: 1,
+            opens: 0,
+        };
+        Disk {
+            inodes: BTreeMap::from([(ROOT, root)]),
+            next: ROOT + 1,
+            lying: false,
+            syncs: 0,
+        }
+    }
+
+    /// From now on a sync is answered without being done, or done again.
+    pub fn set_lying(&mut self, lying: bool) {
+        self.lying = lying;
+    }
+
+    /// How many syncs of files and directories were asked for.
+    pub fn syncs(&self) -> u64 {
+        self.syncs
+    }
+
+    /// Bytes that a loss of power would take now.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.inodes
+            .values()
+            .map(|inode| match &inode.body {
+                Body::File(file) => file.unsynced(),
+                Body::Directory(_) => 0,
+            })
+            .sum()
+    }
+
+    pub fn attributes(&self, inode: u64) -> Result<Attributes, Refusal> {
+        let found = self.inodes.get(&inode).ok_or(Refusal::Missing)?;
+        let (directory, size) = match &found.body {
+            Body::File(file) => (false, file.view.len() as u64),
+            Body::Directory(names) => (true, names.view.len() as u64),
+        };
+        Ok(Attributes {
+            inode,
+            directory,
+            size,
+            mode: found.maker.mode,
+            links: found.links,
+            uid: found.maker.uid,
+            gid: found.maker.gid,
+            modified: found.modified,
+        })
+    }
+
+    pub fn look_up(&self, parent: u64, name: &OsStr) -> Result<Attributes, Refusal> {
+        let inode = *self.names(parent)?.view.get(name).ok_or(Refusal::Missing)?;
+        self.attributes(inode)
+    }
+
+    /// The names of a directory, in order.
+    pub fn list(&self, directory: u64) -> Result<Vec<(OsString, u64, bool)>, Refusal> {
+        let names = self.names(directory)?;
+        Ok(names
+            .view
+            .iter()
+            .map(|(name, inode)| {
+                let is_directory = matches!(
+                    self.inodes.get(inode).map(|found| &found.body),
+                    Some(Body::Directory(_))
+                );
+                (name.clone(), *inode, is_directory)
+            })
+            .collect())
+    }
+
+    pub fn make_file(
+        &mut self,
+        parent: u64,
+        name: &OsStr,
+        maker: Maker,
+        now: SystemTime,
+    ) -> Result<Attributes, Refusal> {
+        self.make(parent, name, maker, now, Body::File(FileBody::default()))
+    }
+
+    pub fn make_directory(
+        &mut self,
+        parent: u64,
+        name: &OsStr,
+        maker: Maker,
+        now: SystemTime,
+    ) -> Result<Attributes, Refusal> {
+        self.make(
+            parent,
+            name,
+            maker,
+            now,
+            Body::Directory(DirectoryBody::default()),
+        )
+    }
+
+    fn make(
+        &mut self,
+        parent: u64,
+        name: &OsStr,
+        maker: Maker,
+        now: SystemTime,
+        body: Body,
+    ) -> Result<Attributes, Refusal> {
+        let inode = self.next;
+        let names = self.names_mut(parent)?;
+        if names.view.contains_key(name) {
+            return Err(Refusal::Exists);
+        }
+        names.view.insert(name.to_owned(), inode);
+        self.next += 1;
+        let made = Inode {
+            body,
+            maker,
+            modified: now,
+            links: 1,
+            durable_links: 0,
+            opens: 0,
+        };
+        self.inodes.insert(inode, made);
+        self.attributes(inode)
+    }
+
+    pub fn link(&mut self, inode: u64, parent: u64, name: &OsStr) -> Result<Attributes, Refusal> {
+        if self.attributes(inode)?.directory {
+            return Err(Refusal::IsDirectory);
+        }
+        let names = self.names_mut(parent)?;
+        if names.view.contains_key(name) {
+            return Err(Refusal::Exists);
+        }
+        names.view.insert(name.to_owned(), inode);
+        self.inode_mut(inode)?.links += 1;
+        self.attributes(inode)
+    }
+
+    /// Removes a name; the inode goes when no name, no durable name and no open handle holds it.
+    pub fn unlink(&mut self, parent: u64, name: &OsStr, directory: bool) -> Result<(), Refusal> {
+        let target = self.look_up(parent, name)?;
+        match (directory, target.directory) {
+            (true, false) => return Err(Refusal::NotDirectory),
+            (false, true) => return Err(Refusal::IsDirectory),
+            (true, true) if target.size > 0 => return Err(Refusal::NotEmpty),
+            _ => {}
+        }
+        self.names_mut(parent)?.view.remove(name);
+        self.drop_link(target.inode);
+        Ok(())
+    }
+
+    pub fn rename(
+        &mut self,
+        parent: u64,
+        name: &OsStr,
+        new_parent: u64,
+        new_name: &OsStr,
+        keep_existing: bool,
+    ) -> Result<(), Refusal> {
+        let moved = self.look_up(parent, name)?;
+        let replaced = match self.look_up(new_parent, new_name) {
+            Ok(_) if keep_existing => return Err(Refusal::Exists),
+            Ok(target) if target.inode == moved.inode => return Ok(()),
+            Ok(target) if target.directory && target.size > 0 => return Err(Refusal::NotEmpty),
+            Ok(target) if target.directory != moved.directory => {
+                return Err(if target.directory {
+                    Refusal::IsDirectory
+                } else {
+                    Refusal::NotDirectory
+                });
+            }
+            Ok(target) => Some(target.inode),
+            Err(Refusal::Missing) => None,
+            Err(refusal) => return Err(refusal),
+        };
+        self.names_mut(parent)?.view.remove(name);
+        self.names_mut(new_parent)?
+            .view
+            .insert(new_name.to_owned(), moved.inode);
+        if let Some(inode) = replaced {
+            self.drop_link(inode);
+        }
+        Ok(())
+    }
+
+    pub fn opened(&mut self, inode: u64) -> Result<(), Refusal> {
+        self.inode_mut(inode)?.opens += 1;
+        Ok(())
+    }
+
+    pub fn released(&mut self, inode: u64) {
+        if let Some(found) = self.inodes.get_mut(&inode) {
+            found.opens = found.opens.saturating_sub(1);
+        }
+        self.reclaim(inode);
+    }
+
+    pub fn read(&self, inode: u64, offset: u64, size: u32) -> Result<&[u8], Refusal> {
+        match &self.inodes.get(&inode).ok_or(Refusal::Missing)?.body {
+            Body::Directory(_) => Err(Refusal::IsDirectory),
+            Body::File(file) => {
+                let length = file.view.len();
+                let start = usize::try_from(offset)
+                    .map_err(|_| Refusal::Invalid)?
+                    .min(length);
+                let end = start.saturating_add(size as usize).min(length);
+                Ok(&file.view[start..end])
+            }
+        }
+    }
+
+    pub fn write(
+        &mut self,
+        inode: u64,
+        offset: u64,
+        data: &[u8],
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        let start = usize::try_from(offset).map_err(|_| Refusal::Invalid)?;
+        let found = self.inode_mut(inode)?;
+        found.modified = now;
+        match &mut found.body {
+            Body::Directory(_) => Err(Refusal::IsDirectory),
+            Body::File(file) => {
+                file.write(start, data);
+                Ok(())
+            }
+        }
+    }
+
+    pub fn set_size(&mut self, inode: u64, size: u64, now: SystemTime) -> Result<(), Refusal> {
+        let size = usize::try_from(size).map_err(|_| Refusal::Invalid)?;
+        let found = self.inode_mut(inode)?;
+        found.modified = now;
+        match &mut found.body {
+            Body::Directory(_) => Err(Refusal::IsDirectory),
+            Body::File(file) => {
+                file.resize(size);
+                Ok(())
+            }
+        }
+    }
+
+    /// Permissions and owner; they are taken as durable at once, nothing here depends on them.
+    pub fn set_owner(
+        &mut self,
+        inode: u64,
+        mode: Option<u16>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> Result<(), Refusal> {
+        let maker = &mut self.inode_mut(inode)?.maker;
+        maker.mode = mode.unwrap_or(maker.mode);
+        maker.uid = uid.unwrap_or(maker.uid);
+        maker.gid = gid.unwrap_or(maker.gid);
+        Ok(())
+    }
+
+    /// Makes the bytes of one file durable.
+    pub fn sync_file(&mut self, inode: u64) -> Result<(), Refusal> {
+        self.syncs += 1;
+        if self.lying {
+            return Ok(());
+        }
+        match &mut self.inode_mut(inode)?.body {
+            Body::File(file) => file.sync(),
+            Body::Directory(_) => return self.sync_names(inode),
+        }
+        Ok(())
+    }
+
+    /// Makes the names in one directory durable.
+    pub fn sync_directory(&mut self, inode: u64) -> Result<(), Refusal> {
+        self.syncs += 1;
+        if self.lying {
+            return Ok(());
+        }
+        self.sync_names(inode)
+    }
+
+    fn sync_names(&mut self, directory: u64) -> Result<(), Refusal> {
+        let names = self.names_mut(directory)?;
+        let before = std::mem::replace(&mut names.durable, names.view.clone());
+        let after = names.durable.clone();
+        for inode in after.values() {
+            if let Some(found) = self.inodes.get_mut(inode) {
+                found.durable_links += 1;
+            }
+        }
+        for inode in before.values() {
+            if let Some(found) = self.inodes.get_mut(inode) {
+                found.durable_links = found.durable_links.saturating_sub(1);
+            }
+            self.reclaim(*inode);
+        }
+        Ok(())
+    }
+
+    /// The power goes: every view falls back to what is durable. No process may have a file open.
+    pub fn lose_power(&mut self, cut: PowerCut) -> Losses {
+        let mut rng = match cut {
+            PowerCut::DropUnsynced => None,
+            PowerCut::TornTails { seed } => Some(ChaCha8Rng::seed_from_u64(seed)),
+        };
+        let mut losses = Losses::default();
+        for inode in self.inodes.values_mut() {
+            inode.opens = 0;
+            match &mut inode.body {
+                Body::File(file) => {
+                    let unsynced = file.unsynced();
+                    if unsynced > 0 || file.shrunk_to < file.durable.len() {
+                        losses.files += 1;
+                        losses.bytes += unsynced;
+                    }
+                    file.lose_power(|tail| {
+                        rng.as_mut().map_or(0, |rng| rng.random_range(0..=tail))
+                    });
+                }
+                Body::Directory(names) => {
+                    losses.names += names_differing(&names.view, &names.durable);
+                    names.view.clone_from(&names.durable);
+                }
+            }
+        }
+        self.recount();
+        losses
+    }
+
+    /// Counts links anew from the root: what no durable name reaches is gone.
+    fn recount(&mut self) {
+        let mut links: BTreeMap<u64, u32> = BTreeMap::from([(ROOT, 1)]);
+        let mut pending = vec![ROOT];
+        while let Some(inode) = pending.pop() {
+            if let Some(Body::Directory(names)) = self.inodes.get(&inode).map(|found| &found.body) {
+                for child in names.view.values() {
+                    let count = links.entry(*child).or_default();
+                    *count += 1;
+                    if *count == 1 {
+                        pending.push(*child);
+                    }
+                }
+            }
+        }
+        self.inodes.retain(|inode, found| {
+            let count = links.get(inode).copied().unwrap_or(0);
+            found.links = count;
+            found.durable_links = count;
+            count > 0
+        });
+    }
+
+    fn drop_link(&mut self, inode: u64) {
+        if let Some(found) = self.inodes.get_mut(&inode) {
+            found.links = found.links.saturating_sub(1);
+        }
+        self.reclaim(inode);
+    }
+
+    fn reclaim(&mut self, inode: u64) {
+        let unused = self
+            .inodes
+            .get(&inode)
+            .is_some_and(|found| found.links == 0 && found.durable_links == 0 && found.opens == 0);
+        if unused
+            && let Some(Inode {
+                body: Body::Directory(names),
+                ..
+            }) = self.inodes.remove(&inode)
+        {
+            for child in names.durable.values() {
+                if let Some(found) = self.inodes.get_mut(child) {
+                    found.durable_links = found.durable_links.saturating_sub(1);
+                }
+                self.reclaim(*child);
+            }
+        }
+    }
+
+    fn inode_mut(&mut self, inode: u64) -> Result<&mut Inode, Refusal> {
+        self.inodes.get_mut(&inode).ok_or(Refusal::Missing)
+    }
+
+    fn names(&self, directory: u64) -> Result<&DirectoryBody, Refusal> {
+        match &self.inodes.get(&directory).ok_or(Refusal::Missing)?.body {
+            Body::Directory(names) => Ok(names),
+            Body::File(_) => Err(Refusal::NotDirectory),
+        }
+    }
+
+    fn names_mut(&mut self, directory: u64) -> Result<&mut DirectoryBody, Refusal> {
+        match &mut self.inode_mut(directory)?.body {
+            Body::Directory(names) => Ok(names),
+            Body::File(_) => Err(Refusal::NotDirectory),
+        }
+    }
+}
+
+fn names_differing(view: &Names, durable: &Names) -> u64 {
+    let made = view
+        .iter()
+        .filter(|(name, inode)| durable.get(*name) != Some(inode))
+        .count();
+    let removed = durable
+        .keys()
+        .filter(|name| !view.contains_key(*name))
+        .count();
+    (made + removed) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAKER: Maker = Maker {
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+    };
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn file(disk: &mut Disk, name: &str) -> u64 {
+        disk.make_file(ROOT, OsStr::new(name), MAKER, NOW)
+            .unwrap()
+            .inode
+    }
+
+    #[test]
+    fn unsynced_bytes_are_lost_and_synced_ones_stay() {
+        let mut disk = Disk::new();
+        let inode = file(&mut disk, "wal");
+        disk.write(inode, 0, b"synced", NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        disk.sync_directory(ROOT).unwrap();
+        disk.write(inode, 6, b" and not", NOW).unwrap();
+        disk.write(inode, 0, b"S", NOW).unwrap();
+
+        let losses = disk.lose_power(PowerCut::DropUnsynced);
+
+        assert_eq!(disk.read(inode, 0, 100).unwrap(), b"synced");
+        assert_eq!((losses.files, losses.bytes, losses.names), (1, 9, 0));
+    }
+
+    #[test]
+    fn unsynced_names_are_lost_even_when_the_file_was_synced() {
+        let mut disk = Disk::new();
+        let inode = file(&mut disk, "sst");
+        disk.write(inode, 0, b"bytes", NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        let losses = disk.lose_power(PowerCut::DropUnsynced);
+        assert_eq!(
+            disk.look_up(ROOT, OsStr::new("sst")).unwrap_err(),
+            Refusal::Missing
+        );
+        assert_eq!(losses.names, 1);
+    }
+
+    #[test]
+    fn unsynced_rename_and_removal_go_back() {
+        let mut disk = Disk::new();
+        let old = file(&mut disk, "CURRENT");
+        disk.write(old, 0, b"old", NOW).unwrap();
+        disk.sync_file(old).unwrap();
+        disk.sync_directory(ROOT).unwrap();
+        let new = file(&mut disk, "tmp");
+        disk.write(new, 0, b"new", NOW).unwrap();
+        disk.sync_file(new).unwrap();
+        disk.rename(ROOT, OsStr::new("tmp"), ROOT, OsStr::new("CURRENT"), false)
+            .unwrap();
+        assert_eq!(
+            disk.look_up(ROOT, OsStr::new("CURRENT")).unwrap().inode,
+            new
+        );
+
+        disk.lose_power(PowerCut::DropUnsynced);
+
+        let found = disk.look_up(ROOT, OsStr::new("CURRENT")).unwrap();
+        assert_eq!(disk.read(found.inode, 0, 10).unwrap(), b"old");
+        assert_eq!(disk.list(ROOT).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn truncation_that_was_synced_does_not_bring_old_bytes_back() {
+        let mut disk = Disk::new();
+        let inode = file(&mut disk, "log");
+        disk.write(inode, 0, &[7; 100], NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        disk.sync_directory(ROOT).unwrap();
+        disk.set_size(inode, 10, NOW).unwrap();
+        disk.set_size(inode, 50, NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        disk.lose_power(PowerCut::DropUnsynced);
+        let mut expected = vec![7; 10];
+        expected.resize(50, 0);
+        assert_eq!(disk.read(inode, 0, 100).unwrap(), expected);
+    }
+
+    #[test]
+    fn hard_links_share_their_bytes_and_outlive_the_first_name() {
+        let mut disk = Disk::new();
+        let inode = file(&mut disk, "1.sst");
+        disk.write(inode, 0, b"x", NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        let folder = disk
+            .make_directory(ROOT, OsStr::new("checkpoint"), MAKER, NOW)
+            .unwrap()
+            .inode;
+        disk.link(inode, folder, OsStr::new("1.sst")).unwrap();
+        disk.sync_directory(folder).unwrap();
+        disk.sync_directory(ROOT).unwrap();
+        disk.unlink(ROOT, OsStr::new("1.sst"), false).unwrap();
+        disk.sync_directory(ROOT).unwrap();
+        disk.lose_power(PowerCut::DropUnsynced);
+        let found = disk.look_up(folder, OsStr::new("1.sst")).unwrap();
+        assert_eq!((found.inode, found.links), (inode, 1));
+        assert_eq!(disk.read(inode, 0, 10).unwrap(), b"x");
+    }
+
+    #[test]
+    fn torn_tail_keeps_a_prefix_of_what_was_appended() {
+        let mut disk = Disk::new();
+        let inode = file(&mut disk, "wal");
+        disk.write(inode, 0, b"base", NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        disk.sync_directory(ROOT).unwrap();
+        disk.write(inode, 4, &[9; 1000], NOW).unwrap();
+        disk.lose_power(PowerCut::TornTails { seed: 3 });
+        let left = disk.read(inode, 0, 2000).unwrap();
+        assert!(left.len() >= 4 && left.len() <= 1004 && left.starts_with(b"base"));
+    }
+
+    #[test]
+    fn lying_disk_loses_what_it_said_was_synced() {
+        let mut disk = Disk::new();
+        let inode = file(&mut disk, "wal");
+        disk.sync_directory(ROOT).unwrap();
+        disk.set_lying(true);
+        disk.write(inode, 0, b"gone", NOW).unwrap();
+        disk.sync_file(inode).unwrap();
+        disk.lose_power(PowerCut::DropUnsynced);
+        assert_eq!(disk.read(inode, 0, 10).unwrap(), b"");
+    }
+}
