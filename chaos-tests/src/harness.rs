@@ -210,10 +210,11 @@ pub async fn compare(
     cluster: &mut LocalCluster,
     history: &History,
     imported: u64,
+    deadline: Duration,
 ) -> Result<(Verdict, Comparison, Settled)> {
     let all = cluster.node_names();
-    cluster.wait_caught_up(&all, CAUGHT_UP_WITHIN).await?;
-    Ok(site_down::compare(cluster, history, imported, CAUGHT_UP_WITHIN, &mut Said).await?)
+    cluster.wait_caught_up(&all, deadline).await?;
+    Ok(site_down::compare(cluster, history, imported, deadline, &mut Said).await?)
 }
 
 /// Fails with every broken promise.

@@ -10,6 +10,9 @@ use banyan_chaos_tests::lossy_fs::disk::{Losses, PowerCut};
 use banyan_drill::cluster::{ClusterError, LocalCluster};
 use banyan_drill::history::History;
 
+/// How long the control waits for writes that, it is sure, will not come back.
+const LOSS_SEEN_WITHIN: Duration = Duration::from_secs(10);
+
 /// Mounts a lossy file system and starts seven nodes with their data on it.
 async fn start(folder: &Path) -> (LossyFs, LocalCluster) {
     let disk = folder.join("disk");
@@ -77,9 +80,10 @@ async fn power_cut_of_all_nodes_at_once_loses_nothing_acknowledged() {
     load.stop().await;
     let imported = importing.finish().await.unwrap();
 
-    let (verdict, digest, settled) = harness::compare(&mut cluster, &history, imported)
-        .await
-        .unwrap();
+    let (verdict, digest, settled) =
+        harness::compare(&mut cluster, &history, imported, harness::CAUGHT_UP_WITHIN)
+            .await
+            .unwrap();
     harness::expect_kept(&verdict, &digest, &settled);
     assert!(
         settled.acknowledged > 100,
@@ -118,7 +122,9 @@ async fn disks_that_lie_about_syncs_are_caught_by_the_same_check() {
     let caught = match power_cut(&mut fs, &mut cluster, PowerCut::DropUnsynced).await {
         Err(error) => format!("the nodes refuse to start: {error}"),
         Ok(_) => {
-            let (verdict, _, _) = harness::compare(&mut cluster, &history, 0).await.unwrap();
+            let (verdict, _, _) = harness::compare(&mut cluster, &history, 0, LOSS_SEEN_WITHIN)
+                .await
+                .unwrap();
             assert!(
                 verdict.lost() > 0,
                 "the check found nothing where everything recent is gone"

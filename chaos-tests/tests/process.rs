@@ -18,7 +18,7 @@ async fn kill_any_node_or_site_at_20_random_moments() {
     let mut cluster = LocalCluster::start(harness::cluster_options(folder.path()))
         .await
         .unwrap();
-    let importing = Importing::start(&cluster, 50_000, seed).unwrap();
+    let importing = Importing::start(&cluster, 100_000, seed).unwrap();
     let history = History::new();
     let load = harness::start_load(&cluster, &history, seed, 6, Duration::from_millis(10)).unwrap();
 
@@ -55,9 +55,10 @@ async fn kill_any_node_or_site_at_20_random_moments() {
         .await
         .unwrap();
     let imported = importing.finish().await.unwrap();
-    let (verdict, digest, settled) = harness::compare(&mut cluster, &history, imported)
-        .await
-        .unwrap();
+    let (verdict, digest, settled) =
+        harness::compare(&mut cluster, &history, imported, harness::CAUGHT_UP_WITHIN)
+            .await
+            .unwrap();
     harness::expect_kept(&verdict, &digest, &settled);
     assert!(
         settled.acknowledged > 100,

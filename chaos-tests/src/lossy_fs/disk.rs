@@ -4,13 +4,16 @@
 //! copies a file's changed bytes from the first to the second; `fsync` on a directory does so with its entries. This is the
 //! letter of POSIX: syncing a new file says nothing of its name, syncing a directory nothing of the bytes in its files.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::ops::Range;
 use std::time::SystemTime;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use file::FileBody;
 
 /// The root directory, as FUSE numbers it.
 pub const ROOT: u64 = 1;
@@ -65,93 +68,6 @@ pub struct Maker {
     pub mode: u16,
     pub uid: u32,
     pub gid: u32,
-}
-
-#[derive(Debug, Default)]
-struct FileBody {
-    view: Vec<u8>,
-    durable: Vec<u8>,
-    /// The shortest the view has been since the last sync.
-    shrunk_to: usize,
-    /// Ranges of the view that changed since the last sync; joined where they touch.
-    dirty: Vec<Range<usize>>,
-}
-
-impl FileBody {
-    fn mark(&mut self, range: Range<usize>) {
-        if range.is_empty() {
-            return;
-        }
-        // Appends are the rule: they extend the last range instead of adding one.
-        if let Some(last) = self.dirty.last_mut()
-            && range.start <= last.end
-            && range.start >= last.start
-        {
-            last.end = last.end.max(range.end);
-            return;
-        }
-        self.dirty.push(range);
-    }
-
-    fn resize(&mut self, size: usize) {
-        let before = self.view.len();
-        self.view.resize(size, 0);
-        if size < before {
-            self.shrunk_to = self.shrunk_to.min(size);
-        } else {
-            self.mark(before..size);
-        }
-    }
-
-    fn write(&mut self, offset: usize, data: &[u8]) {
-        let end = offset + data.len();
-        if end > self.view.len() {
-            self.resize(end);
-        }
-        self.view[offset..end].copy_from_slice(data);
-        self.mark(offset..end);
-    }
-
-    fn sync(&mut self) {
-        self.durable.truncate(self.shrunk_to);
-        self.durable.resize(self.view.len(), 0);
-        for range in std::mem::take(&mut self.dirty) {
-            let end = range.end.min(self.view.len());
-            if range.start < end {
-                self.durable[range.start..end].copy_from_slice(&self.view[range.start..end]);
-            }
-        }
-        self.shrunk_to = self.view.len();
-    }
-
-    /// Bytes in the view that the durable part lacks.
-    fn unsynced(&self) -> u64 {
-        let end = self.view.len();
-        self.dirty
-            .iter()
-            .map(|range| range.end.min(end).saturating_sub(range.start) as u64)
-            .sum()
-    }
-
-    fn appended_only(&self) -> bool {
-        self.shrunk_to >= self.durable.len()
-            && self
-                .dirty
-                .iter()
-                .all(|range| range.start >= self.durable.len())
-    }
-
-    fn lose_power(&mut self, tail: impl FnOnce(usize) -> usize) {
-        if self.appended_only() && self.view.len() > self.durable.len() {
-            let kept = self.durable.len() + tail(self.view.len() - self.durable.len());
-            self.view.truncate(kept);
-            self.durable.clone_from(&self.view);
-        } else {
-            self.view.clone_from(&self.durable);
-        }
-        self.shrunk_to = self.view.len();
-        self.dirty.clear();
-    }
 }
 
 type Names = BTreeMap<OsString, u64>;
@@ -619,135 +535,4 @@ fn names_differing(view: &Names, durable: &Names) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MAKER: Maker = Maker {
-        mode: 0o600,
-        uid: 0,
-        gid: 0,
-    };
-    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn file(disk: &mut Disk, name: &str) -> u64 {
-        disk.make_file(ROOT, OsStr::new(name), MAKER, NOW)
-            .unwrap()
-            .inode
-    }
-
-    #[test]
-    fn unsynced_bytes_are_lost_and_synced_ones_stay() {
-        let mut disk = Disk::new();
-        let inode = file(&mut disk, "wal");
-        disk.write(inode, 0, b"synced", NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        disk.sync_directory(ROOT).unwrap();
-        disk.write(inode, 6, b" and not", NOW).unwrap();
-        disk.write(inode, 0, b"S", NOW).unwrap();
-
-        let losses = disk.lose_power(PowerCut::DropUnsynced);
-
-        assert_eq!(disk.read(inode, 0, 100).unwrap(), b"synced");
-        assert_eq!((losses.files, losses.bytes, losses.names), (1, 9, 0));
-    }
-
-    #[test]
-    fn unsynced_names_are_lost_even_when_the_file_was_synced() {
-        let mut disk = Disk::new();
-        let inode = file(&mut disk, "sst");
-        disk.write(inode, 0, b"bytes", NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        let losses = disk.lose_power(PowerCut::DropUnsynced);
-        assert_eq!(
-            disk.look_up(ROOT, OsStr::new("sst")).unwrap_err(),
-            Refusal::Missing
-        );
-        assert_eq!(losses.names, 1);
-    }
-
-    #[test]
-    fn unsynced_rename_and_removal_go_back() {
-        let mut disk = Disk::new();
-        let old = file(&mut disk, "CURRENT");
-        disk.write(old, 0, b"old", NOW).unwrap();
-        disk.sync_file(old).unwrap();
-        disk.sync_directory(ROOT).unwrap();
-        let new = file(&mut disk, "tmp");
-        disk.write(new, 0, b"new", NOW).unwrap();
-        disk.sync_file(new).unwrap();
-        disk.rename(ROOT, OsStr::new("tmp"), ROOT, OsStr::new("CURRENT"), false)
-            .unwrap();
-        assert_eq!(
-            disk.look_up(ROOT, OsStr::new("CURRENT")).unwrap().inode,
-            new
-        );
-
-        disk.lose_power(PowerCut::DropUnsynced);
-
-        let found = disk.look_up(ROOT, OsStr::new("CURRENT")).unwrap();
-        assert_eq!(disk.read(found.inode, 0, 10).unwrap(), b"old");
-        assert_eq!(disk.list(ROOT).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn truncation_that_was_synced_does_not_bring_old_bytes_back() {
-        let mut disk = Disk::new();
-        let inode = file(&mut disk, "log");
-        disk.write(inode, 0, &[7; 100], NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        disk.sync_directory(ROOT).unwrap();
-        disk.set_size(inode, 10, NOW).unwrap();
-        disk.set_size(inode, 50, NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        disk.lose_power(PowerCut::DropUnsynced);
-        let mut expected = vec![7; 10];
-        expected.resize(50, 0);
-        assert_eq!(disk.read(inode, 0, 100).unwrap(), expected);
-    }
-
-    #[test]
-    fn hard_links_share_their_bytes_and_outlive_the_first_name() {
-        let mut disk = Disk::new();
-        let inode = file(&mut disk, "1.sst");
-        disk.write(inode, 0, b"x", NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        let folder = disk
-            .make_directory(ROOT, OsStr::new("checkpoint"), MAKER, NOW)
-            .unwrap()
-            .inode;
-        disk.link(inode, folder, OsStr::new("1.sst")).unwrap();
-        disk.sync_directory(folder).unwrap();
-        disk.sync_directory(ROOT).unwrap();
-        disk.unlink(ROOT, OsStr::new("1.sst"), false).unwrap();
-        disk.sync_directory(ROOT).unwrap();
-        disk.lose_power(PowerCut::DropUnsynced);
-        let found = disk.look_up(folder, OsStr::new("1.sst")).unwrap();
-        assert_eq!((found.inode, found.links), (inode, 1));
-        assert_eq!(disk.read(inode, 0, 10).unwrap(), b"x");
-    }
-
-    #[test]
-    fn torn_tail_keeps_a_prefix_of_what_was_appended() {
-        let mut disk = Disk::new();
-        let inode = file(&mut disk, "wal");
-        disk.write(inode, 0, b"base", NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        disk.sync_directory(ROOT).unwrap();
-        disk.write(inode, 4, &[9; 1000], NOW).unwrap();
-        disk.lose_power(PowerCut::TornTails { seed: 3 });
-        let left = disk.read(inode, 0, 2000).unwrap();
-        assert!(left.len() >= 4 && left.len() <= 1004 && left.starts_with(b"base"));
-    }
-
-    #[test]
-    fn lying_disk_loses_what_it_said_was_synced() {
-        let mut disk = Disk::new();
-        let inode = file(&mut disk, "wal");
-        disk.sync_directory(ROOT).unwrap();
-        disk.set_lying(true);
-        disk.write(inode, 0, b"gone", NOW).unwrap();
-        disk.sync_file(inode).unwrap();
-        disk.lose_power(PowerCut::DropUnsynced);
-        assert_eq!(disk.read(inode, 0, 10).unwrap(), b"");
-    }
-}
+mod tests;

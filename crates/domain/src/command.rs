@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use crate::codes::Sex;
 use crate::date::CalendarDate;
 use crate::ids::{Fingerprint, IdempotencyKey, VersionNumber};
 use crate::limits::REASON_CHARS_MAX;
 use crate::name::PersonName;
-use crate::person::{Death, Ethnicity, Nationalities, PersonData, RelatedPerson, Sex};
+use crate::person::{Death, Ethnicity, Nationalities, PersonData, RelatedPerson};
 use crate::pin::Pin;
 use crate::places::Place;
 use crate::provenance::{Actor, CommandName, FormKey, LegalBasis, Office, SourceDocument};

@@ -1,7 +1,7 @@
 //! Events: what happened, for those who follow the registry. They name records by key and hold no personal data.
 
+use crate::codes::coded;
 use crate::ids::{EventSequence, PersonId, Timestamp, VersionNumber};
-use crate::person::coded;
 
 coded! {
     /// Kind of an event.

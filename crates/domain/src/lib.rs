@@ -11,6 +11,7 @@
 
 mod apply;
 mod audit;
+mod codes;
 mod command;
 mod date;
 mod event;
@@ -33,6 +34,7 @@ mod view;
 
 pub use apply::{ApplyContext, apply};
 pub use audit::{AuditRecord, Decision};
+pub use codes::{BloodGroup, DeathKind, FindingCode, LifeStatus, MaritalStatus, Relation, Sex};
 pub use command::{
     COMMAND_VERSION, Command, CommandHead, CorrectPerson, Envelope, RecordDeath, RegisterBirth,
     RegisterPerson,
@@ -48,9 +50,8 @@ pub use memory::{MemoryView, OverlayView};
 pub use name::{NameKey, PersonName};
 pub use outcome::{Accepted, Outcome, StoredOutcome};
 pub use person::{
-    BloodGroup, Death, DeathKind, Ethnicity, Finding, FindingCode, Household, LifeStatus,
-    MaritalStatus, Nationalities, PersonData, PersonVersion, RelatedPerson, Relation, Religion,
-    Sex, TemporaryStay,
+    Death, Ethnicity, Finding, Household, Nationalities, PersonData, PersonVersion, RelatedPerson,
+    Religion, TemporaryStay,
 };
 pub use pin::{Cmnd, Contradiction, Pin, PinBucket, PinExplanation};
 pub use places::{AreaCode, CountryCode, DistrictCode, Place, ProvinceCode, WardCode};

@@ -12,10 +12,10 @@
 
 use std::fmt;
 
+use crate::codes::Sex;
 use crate::date::BirthDate;
 use crate::faults::ValueFault;
 use crate::limits::BUCKET_NUMBERS;
-use crate::person::Sex;
 use crate::places::ProvinceCode;
 use crate::units::Units;
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use crate::codes::{DeathKind, coded};
 use crate::date::CalendarDate;
 use crate::faults::ValueFault;
 use crate::ids::{NodeId, Timestamp};
 use crate::limits::{DOCUMENT_NUMBER_CHARS_MAX, OFFICE_CHARS_MAX, PRINCIPAL_CHARS_MAX};
-use crate::person::{DeathKind, coded};
 use crate::places::AreaCode;
 use crate::text::{AsciiCode, Text};
 

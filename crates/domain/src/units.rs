@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::person::{Finding, FindingCode};
+use crate::codes::FindingCode;
+use crate::person::Finding;
 use crate::places::{AreaCode, DistrictCode, Place, ProvinceCode, WardCode};
 
 const UNITS_CSV: &str = include_str!("../data/administrative_units_2025-01.csv");

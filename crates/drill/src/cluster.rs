@@ -10,25 +10,27 @@
 //! Processes are known by id and start time, so that another program (`banyan cluster status|down`) finds them again and
 //! nothing else is ever signalled.
 
+mod error;
 mod files;
 mod ports;
 mod process;
+mod waiting;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use banyan_client::{CallError, Client};
-use banyan_topology::{Node, NodeId, Topology, TopologyError};
+use banyan_client::Client;
+use banyan_topology::{Node, NodeId, Topology};
 use banyan_wire::v1;
 use nix::sys::signal::Signal;
 
 use crate::access;
 use crate::identities;
-use crate::pki::{self, PkiError};
+use crate::pki;
 use crate::wait_for::{self, Elapsed};
 
+pub use error::ClusterError;
 pub use files::{BinaryError, Layout, find_banyand};
 pub use ports::{PortPolicy, PortsError};
 pub use process::Lifetime;
@@ -72,66 +74,6 @@ impl Options {
             ready_within: Duration::from_secs(60),
         }
     }
-}
-
-/// Why something could not be done to a cluster.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    #[error("cannot use {path}")]
-    File {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{path} is not a valid topology")]
-    Topology {
-        path: PathBuf,
-        #[source]
-        source: TopologyError,
-    },
-    #[error("{path} holds no cluster: start one with `banyan cluster up`")]
-    NoCluster { path: PathBuf },
-    #[error("{path} is not a cluster's state file: {reason}")]
-    StateFile { path: PathBuf, reason: String },
-    #[error(
-        "the cluster in {path} already runs ({running} of its nodes): see `banyan cluster status`, or stop it with `banyan cluster down`"
-    )]
-    Running { path: PathBuf, running: usize },
-    #[error(transparent)]
-    Binary(#[from] BinaryError),
-    #[error(transparent)]
-    Ports(#[from] PortsError),
-    #[error(transparent)]
-    Pki(#[from] PkiError),
-    #[error("no node is called {name}")]
-    NoNode { name: String },
-    #[error("no site with nodes is called {name}")]
-    NoSite { name: String },
-    #[error("cannot start {node}")]
-    Start {
-        node: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot signal {node}")]
-    Signal {
-        node: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{node} ended while it was waited for ({how}); the end of its log {log}:\n{tail}")]
-    Ended {
-        node: String,
-        how: String,
-        log: PathBuf,
-        tail: String,
-    },
-    #[error(transparent)]
-    Elapsed(#[from] Elapsed),
-    #[error("no access to the cluster")]
-    Access(#[from] access::AccessError),
-    #[error("the cluster could not be formed")]
-    Bootstrap(#[source] CallError),
 }
 
 /// What is known of one node.
@@ -464,128 +406,6 @@ impl LocalCluster {
             })?;
         self.processes.insert(name.to_owned(), process);
         self.write_state()
-    }
-
-    /// Waits until the named nodes answer an operator.
-    ///
-    /// # Errors
-    /// [`ClusterError::Elapsed`], or [`ClusterError::Ended`] as soon as one of them has ended.
-    pub async fn wait_answering(
-        &mut self,
-        nodes: &[String],
-        deadline: Duration,
-    ) -> Result<(), ClusterError> {
-        let operator = self.operator()?;
-        self.wait_all(
-            &operator,
-            nodes,
-            "an answer of every node",
-            deadline,
-            |_, _| Ok(()),
-        )
-        .await
-    }
-
-    /// Waits until every named node has applied what the furthest of them has committed, and all agree on the leader.
-    ///
-    /// # Errors
-    /// As [`LocalCluster::wait_answering`].
-    pub async fn wait_caught_up(
-        &mut self,
-        nodes: &[String],
-        deadline: Duration,
-    ) -> Result<u64, ClusterError> {
-        let operator = self.operator()?;
-        let end = std::time::Instant::now() + deadline;
-        self.wait_all(
-            &operator,
-            nodes,
-            "one leader known to all",
-            deadline,
-            |name, status| {
-                if status.leader_id == 0 {
-                    Err(format!("{name} knows no leader"))
-                } else {
-                    Ok(())
-                }
-            },
-        )
-        .await?;
-        let statuses = access::status_of_all(&operator, nodes).await;
-        let furthest = statuses
-            .values()
-            .filter_map(|status| status.as_ref().ok())
-            .map(|status| status.applied_index.max(status.committed_index))
-            .max()
-            .unwrap_or(0);
-        let left = end.saturating_duration_since(std::time::Instant::now());
-        self.wait_applied(nodes, furthest, left).await?;
-        Ok(furthest)
-    }
-
-    /// Waits until every named node has applied a position.
-    ///
-    /// # Errors
-    /// As [`LocalCluster::wait_answering`].
-    pub async fn wait_applied(
-        &mut self,
-        nodes: &[String],
-        position: u64,
-        deadline: Duration,
-    ) -> Result<(), ClusterError> {
-        let operator = self.operator()?;
-        let what = format!("applying position {position} on every node");
-        self.wait_all(&operator, nodes, &what, deadline, |name, status| {
-            if status.applied_index >= position {
-                Ok(())
-            } else {
-                Err(format!("{name} has applied {}", status.applied_index))
-            }
-        })
-        .await
-    }
-
-    async fn wait_all(
-        &mut self,
-        operator: &Client,
-        nodes: &[String],
-        what: &str,
-        deadline: Duration,
-        holds: impl Fn(&str, &v1::StatusResponse) -> Result<(), String>,
-    ) -> Result<(), ClusterError> {
-        let mut ended = None;
-        let waited = wait_for::condition(what, deadline, async || {
-            ended = self.first_ended(nodes);
-            if ended.is_some() {
-                return Ok(());
-            }
-            for (name, status) in access::status_of_all(operator, nodes).await {
-                let status = status.map_err(|reason| format!("{name}: {reason}"))?;
-                holds(&name, &status)?;
-            }
-            Ok(())
-        })
-        .await;
-        match ended {
-            Some((node, how)) => {
-                let log = self.layout.node_log(&node);
-                let tail = files::tail(&log);
-                Err(ClusterError::Ended {
-                    node,
-                    how,
-                    log,
-                    tail,
-                })
-            }
-            None => Ok(waited?),
-        }
-    }
-
-    fn first_ended(&mut self, nodes: &[String]) -> Option<(String, String)> {
-        nodes.iter().find_map(|name| {
-            let process = self.processes.get_mut(name)?;
-            process.ended_with().map(|how| (name.clone(), how))
-        })
     }
 
     /// Stops all nodes: SIGTERM, then after `grace` SIGKILL. Tells which ones had to be killed.

@@ -1,20 +1,21 @@
 //! The whole demonstration: keys, nodes, a population, births, local reads, the loss of the central site, the comparison.
 
+mod births;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banyan_client::Client;
 use banyan_domain::CalendarDate;
 use banyan_topology::{SiteRole, Topology};
-use banyan_wire::v1;
 use time::OffsetDateTime;
 
-use crate::access;
+use births::{Born, read_back, register_births};
+
 use crate::cluster::{self, ClusterError, Lifetime, LocalCluster};
-use crate::history::{History, Pin, Write, WriteOutcome};
+use crate::history::Pin;
 use crate::identities;
 use crate::import::{self, ImportError};
 use crate::local_reads;
@@ -22,7 +23,6 @@ use crate::observer::Observer;
 use crate::population;
 use crate::report::{self, Births, Drill, LocalRead, Report};
 use crate::site_down::{self, DrillError};
-use crate::workload::{self, Mix, Workload};
 
 /// Marks a directory as one that a demonstration made and may remove.
 const MARKER: &str = ".banyan-demo";
@@ -236,55 +236,6 @@ impl Places {
     }
 }
 
-/// The births of the demonstration, as their clients saw them.
-struct Born {
-    writes: Vec<Write>,
-    elapsed: Duration,
-}
-
-impl Born {
-    fn pins(&self) -> impl Iterator<Item = &Pin> {
-        self.writes
-            .iter()
-            .filter_map(|write| write.acknowledgement())
-            .map(|answer| &answer.pin)
-    }
-
-    fn acknowledged(&self) -> u64 {
-        self.pins().count() as u64
-    }
-
-    fn distinct_pins(&self) -> u64 {
-        report::distinct(self.pins())
-    }
-
-    fn position(&self) -> u64 {
-        let answers = self
-            .writes
-            .iter()
-            .filter_map(|write| write.acknowledgement());
-        answers.map(|answer| answer.position).max().unwrap_or(0)
-    }
-
-    fn discarded(&self) -> impl Iterator<Item = (&WriteOutcome, &WriteOutcome)> {
-        self.writes
-            .iter()
-            .filter_map(|write| Some((&write.outcome, &write.discarded.as_ref()?.again)))
-    }
-
-    /// Second answers that tell the same effect as the first.
-    fn discarded_equal(&self) -> u64 {
-        self.discarded()
-            .filter(|(first, again)| match (first, again) {
-                (WriteOutcome::Acknowledged(first), WriteOutcome::Acknowledged(again)) => {
-                    first.same_effect(again) && again.replayed
-                }
-                _ => false,
-            })
-            .count() as u64
-    }
-}
-
 async fn import_population(
     cluster: &LocalCluster,
     options: &Options,
@@ -330,136 +281,6 @@ async fn import_population(
         ));
     }
     Ok(summary)
-}
-
-async fn register_births(
-    cluster: &LocalCluster,
-    places: &Places,
-    options: &Options,
-    observer: &mut dyn Observer,
-) -> Result<Born, DemoError> {
-    observer.phase(&format!(
-        "registering {} births at the centre, {CLIENTS_AT_CENTRE} clients at once",
-        options.births
-    ));
-    let history = History::new();
-    let each = options.births.div_ceil(CLIENTS_AT_CENTRE as u64);
-    // The rounding must not make more births than were asked for.
-    let clients = usize::try_from(options.births / each).unwrap_or(1).max(1);
-    let rest = options.births.saturating_sub(each * clients as u64);
-    let load = workload::Options {
-        seed: options.seed,
-        clients,
-        mix: Mix::BIRTHS,
-        discard: DISCARD,
-        entry_nodes: places.centre_nodes.clone(),
-        other_nodes: places
-            .centre_nodes
-            .iter()
-            .chain(&places.other_voters)
-            .cloned()
-            .collect(),
-        read_nodes: Vec::new(),
-        province: Some(places.province.clone()),
-        day: days_ago(2)?,
-        pause: Duration::ZERO,
-        deadline: Duration::from_secs(30),
-        writes_each: Some(each),
-    };
-    let centre = cluster.centre_name();
-    let reader = cluster.centre_everywhere()?;
-    let start = |load: workload::Options| {
-        Workload::start(history.clone(), load, &reader, |_| cluster.client(&centre))
-    };
-    let started = Instant::now();
-    start(load.clone())?.finished().await;
-    if rest > 0 {
-        let last = workload::Options {
-            clients: 1,
-            writes_each: Some(rest),
-            seed: options.seed ^ 0xB12,
-            ..load
-        };
-        start(last)?.finished().await;
-    }
-    let born = Born {
-        writes: history.writes(),
-        elapsed: started.elapsed(),
-    };
-    observer.note(&format!(
-        "{} acknowledged in {:.1} s, {} distinct numbers; {} answers thrown away, {} second answers the same",
-        born.acknowledged(),
-        born.elapsed.as_secs_f64(),
-        born.distinct_pins(),
-        born.discarded().count(),
-        born.discarded_equal()
-    ));
-    Ok(born)
-}
-
-/// Reads each birth at the provincial node, as the registrar there. How many were found, and how long the node took to have them all.
-async fn read_back(
-    cluster: &mut LocalCluster,
-    places: &Places,
-    born: &Born,
-    observer: &mut dyn Observer,
-) -> Result<(u64, Duration), DemoError> {
-    observer.phase(&format!(
-        "reading each of them at {}",
-        places.provincial_node
-    ));
-    let waited = Instant::now();
-    let node = std::slice::from_ref(&places.provincial_node);
-    cluster
-        .wait_applied(node, born.position(), STEP_WITHIN)
-        .await?;
-    let caught_up = waited.elapsed();
-
-    let registrar = cluster.client(&places.registrar)?;
-    let mut found = 0;
-    let mut failure = None;
-    for write in &born.writes {
-        let Some(answer) = write.acknowledgement() else {
-            continue;
-        };
-        match read_one(&registrar, &places.provincial_node, &answer.pin).await {
-            Ok(Some(person)) if person.pin == answer.pin.0 && same_name(&person, write) => {
-                found += 1
-            }
-            Ok(Some(_)) => failure = Some("another person was found".to_owned()),
-            Ok(None) => failure = Some("a person was not found".to_owned()),
-            Err(reason) => failure = Some(reason),
-        }
-    }
-    if let Some(reason) = failure {
-        observer.note(&format!("not all were read: {reason}"));
-    }
-    observer.note(&format!(
-        "{found} of {} found by {}",
-        born.acknowledged(),
-        places.registrar
-    ));
-    Ok((found, caught_up))
-}
-
-fn same_name(person: &v1::PersonVersion, write: &Write) -> bool {
-    let sent = crate::commands::registration(&write.command).map(|birth| birth.name.clone());
-    person.data.as_ref().map(|data| data.name.clone()) == sent
-}
-
-async fn read_one(
-    client: &Client,
-    node: &str,
-    pin: &Pin,
-) -> Result<Option<v1::PersonVersion>, String> {
-    let request = v1::GetPersonRequest {
-        number: Some(v1::get_person_request::Number::Pin(pin.0.clone())),
-        consistency: None,
-        purpose: "demonstration: read back".to_owned(),
-    };
-    let read = client.get_person_from(node, request).await;
-    read.map(|read| read.answer.person)
-        .map_err(|error| access::reason(&error))
 }
 
 async fn measure_reads(

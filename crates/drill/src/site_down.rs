@@ -19,6 +19,7 @@ use crate::workload::{self, Mix, Workload};
 pub struct Options {
     /// The site to lose.
     pub site: String,
+    /// Of the load, together with the end of the cluster's log: run again on the same cluster, a drill sends other writes.
     pub seed: u64,
     pub clients: usize,
     /// A client's pause after each operation.
@@ -108,6 +109,12 @@ impl Outcome {
         if self.rto.is_none() {
             broken.push("no write that was sent after the loss was acknowledged".to_owned());
         }
+        if self.rejected_writes > 0 {
+            broken.push(format!(
+                "{} writes were rejected, although the load sends nothing that may be",
+                self.rejected_writes
+            ));
+        }
         if self.acknowledged_while_down == 0 {
             broken.push(format!(
                 "no write was acknowledged while {} was away",
@@ -153,7 +160,8 @@ pub async fn run(
     }
 
     let history = History::new();
-    let workload = start_workload(cluster, options, &history, &nodes)?;
+    let seed = seed_here(cluster, options.seed, &nodes).await?;
+    let workload = start_workload(cluster, options, seed, &history, &nodes)?;
     tokio::time::sleep(options.before).await;
 
     observer.note(&format!("SIGKILL to {}", nodes.join(", ")));
@@ -229,9 +237,29 @@ fn count(writes: &[Write], of: impl Fn(&Write) -> bool) -> u64 {
     writes.iter().filter(|write| of(write)).count() as u64
 }
 
+/// The seed of a load on this cluster as it stands now: a drill that is run again on the same cluster must not send the
+/// keys and documents of the first one, which would have no effect any more.
+async fn seed_here(cluster: &LocalCluster, seed: u64, nodes: &[String]) -> Result<u64, DrillError> {
+    let Some(first) = nodes.first() else {
+        return Ok(seed);
+    };
+    let status = cluster.operator()?.status(first).await;
+    let status = status.map_err(|source| DrillError::Call {
+        what: "cannot ask for the log's end",
+        source,
+    })?;
+    // An odd factor spreads neighbouring positions over all seeds (Knuth, multiplicative hashing).
+    let spread = status
+        .answer
+        .last_log_index
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    Ok((seed ^ spread) >> 16)
+}
+
 fn start_workload(
     cluster: &LocalCluster,
     options: &Options,
+    seed: u64,
     history: &History,
     lost: &[String],
 ) -> Result<Workload, ClusterError> {
@@ -245,7 +273,7 @@ fn start_workload(
     };
     let centre = cluster.centre_name();
     let load = workload::Options {
-        seed: options.seed,
+        seed,
         clients: options.clients,
         mix: Mix::MIXED,
         discard: 0.05,
@@ -391,9 +419,9 @@ pub async fn compare(
         persons_expected: persons_before + promises.births,
     };
     cluster.wait_caught_up(&all, deadline).await?;
-    cluster
+    let reached = cluster
         .wait_applied(&all, promises.position, deadline)
-        .await?;
+        .await;
 
     observer.note(&format!(
         "reading {} persons back from {} nodes, all versions",
@@ -402,6 +430,16 @@ pub async fn compare(
     ));
     let reader = cluster.centre_everywhere()?;
     let mut verdict = checker::read_back(&reader, &all, &promises).await;
+    match reached {
+        Ok(()) => {}
+        // A log that does not reach what was acknowledged is a broken promise, and no trouble of the drill's.
+        Err(ClusterError::Elapsed(elapsed)) => verdict.violations.push(Violation::Lost {
+            node: "every node".to_owned(),
+            position: promises.position,
+            why: elapsed.to_string(),
+        }),
+        Err(error) => return Err(error.into()),
+    }
     let operator = cluster.operator()?;
     let told = persons_told(&operator, &all).await;
     verdict

@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::synth::FormatArgument;
+use super::write::same_command;
 use crate::checkpoint::{Checkpoint, CheckpointError, State, content_mark};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -358,7 +359,7 @@ fn stopped(import: &Import, error: ImportError, ledger: &Ledger) -> Failure {
     if from_pipe(&import.file) {
         failure
     } else {
-        failure.with_next(format!("banyan import {}", import.file.display()))
+        failure.with_next(same_command())
     }
 }
 

@@ -111,10 +111,7 @@ fn explain(error: CallError, key: &IdempotencyKey) -> Failure {
 
 /// The command that was typed, with the key appended.
 fn retry_command(arguments: impl Iterator<Item = String>, key: &str) -> String {
-    let mut words: Vec<String> = arguments.map(|word| quoted(&word)).collect();
-    if let Some(program) = words.first_mut() {
-        "banyan".clone_into(program);
-    }
+    let mut words = typed(arguments);
     if !words
         .iter()
         .any(|word| word == "--key" || word.starts_with("--key="))
@@ -122,6 +119,19 @@ fn retry_command(arguments: impl Iterator<Item = String>, key: &str) -> String {
         words.push(format!("--key {key}"));
     }
     words.join(" ")
+}
+
+/// The command that was typed, for typing it again.
+pub(crate) fn same_command() -> String {
+    typed(std::env::args()).join(" ")
+}
+
+fn typed(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words: Vec<String> = arguments.map(|word| quoted(&word)).collect();
+    if let Some(program) = words.first_mut() {
+        "banyan".clone_into(program);
+    }
+    words
 }
 
 /// A word as a shell takes it.

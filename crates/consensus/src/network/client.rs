@@ -289,7 +289,7 @@ impl<R: AsyncRuntime> RaftNetworkV2<TypeConfig<R>> for PeerClient<R> {
         }
         let silence = pipeline::silence_max(self.timing, &option);
         let client = self.client();
-        Box::pin(async move { pipeline::open::<R, S>(client?, input, silence).await })
+        Box::pin(async move { Ok(pipeline::open::<R, S>(client?, input, silence)) })
     }
 
     async fn vote(

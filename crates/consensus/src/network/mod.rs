@@ -1,11 +1,11 @@
 //! The wire between peers: gRPC over mutual TLS, with every call checked against (cluster, node id, role).
 //!
-//! * [`client`]: what openraft calls; one connection each for the log, for heartbeats and for snapshots, so that a
+//! * `client`: what openraft calls; one connection each for the log, for heartbeats and for snapshots, so that a
 //!   heartbeat never queues behind bulk data.
-//! * [`server`]: what peers call; [`admission`] decides who may say what.
-//! * [`tls`]: the peers' own authority, on both sides; the client side also compares the node id in the certificate
+//! * `server`: what peers call; `admission` decides who may say what.
+//! * `tls`: the peers' own authority, on both sides; the client side also compares the node id in the certificate
 //!   with the node that it meant to reach.
-//! * [`snapshot_send`], [`snapshot_receive`]: checkpoint files, streamed from disk to disk.
+//! * `snapshot_send`, `snapshot_receive`: checkpoint files, streamed from disk to disk.
 
 pub(crate) mod admission;
 pub(crate) mod client;

@@ -51,39 +51,80 @@ struct Pipeline {
     silence: Duration,
 }
 
-/// Opens the stream and returns its answers.
-pub(crate) async fn open<R, S>(
-    mut client: Client,
+/// Where a stream stands between two answers.
+enum Stage<S> {
+    /// Nothing was sent yet.
+    Fresh { client: Client, input: S },
+    /// The peer answers.
+    Open(Box<Pipeline>),
+    /// An error or a refusal ended it.
+    Over,
+}
+
+/// The answers of a stream that is opened with its first request.
+///
+/// openraft keeps its pause after an error inside the stream of requests. A connection tried before the first request is
+/// there would never see that pause, and a leader would call a dead peer thousands of times a second.
+pub(crate) fn open<R, S>(
+    client: Client,
     input: S,
     silence: Duration,
-) -> Result<BoxStream<'static, Answer<R>>, RPCError<TypeConfig<R>>>
+) -> BoxStream<'static, Answer<R>>
+where
+    R: AsyncRuntime,
+    S: Stream<Item = AppendEntriesRequest<TypeConfig<R>>> + Send + Unpin + 'static,
+{
+    Box::pin(futures::stream::unfold(
+        Stage::Fresh { client, input },
+        move |stage| async move {
+            let mut pipeline = match stage {
+                Stage::Over => return None,
+                Stage::Open(pipeline) => pipeline,
+                Stage::Fresh { client, mut input } => {
+                    let first = input.next().await?;
+                    match connect::<R, S>(client, first, input, silence).await {
+                        Ok(pipeline) => Box::new(pipeline),
+                        Err(error) => return Some((Err(error), Stage::Over)),
+                    }
+                }
+            };
+            let answer = pipeline.next::<R>().await?;
+            let stage = if matches!(answer, Ok(Ok(_))) {
+                Stage::Open(pipeline)
+            } else {
+                Stage::Over
+            };
+            Some((answer, stage))
+        },
+    ))
+}
+
+async fn connect<R, S>(
+    mut client: Client,
+    first: AppendEntriesRequest<TypeConfig<R>>,
+    rest: S,
+    silence: Duration,
+) -> Result<Pipeline, RPCError<TypeConfig<R>>>
 where
     R: AsyncRuntime,
     S: Stream<Item = AppendEntriesRequest<TypeConfig<R>>> + Send + Unpin + 'static,
 {
     let sent = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&sent);
-    let requests = input.map(move |request| {
-        count.fetch_add(1, Ordering::Relaxed);
-        messages::append_to_wire(request)
-    });
+    let requests = futures::stream::once(std::future::ready(first))
+        .chain(rest)
+        .map(move |request| {
+            count.fetch_add(1, Ordering::Relaxed);
+            messages::append_to_wire(request)
+        });
     let response = within::<R, _>(silence, client.append_stream(requests)).await?;
-    let pipeline = Pipeline {
+    Ok(Pipeline {
         replies: response.into_inner(),
         sent,
         answered: 0,
         sent_before: 0,
         silence,
-    };
-    Ok(Box::pin(futures::stream::unfold(
-        Some(pipeline),
-        |pipeline| async move {
-            let mut pipeline = pipeline?;
-            let answer = pipeline.next::<R>().await?;
-            let go_on = matches!(answer, Ok(Ok(_)));
-            Some((answer, go_on.then_some(pipeline)))
-        },
-    )))
+    })
 }
 
 impl Pipeline {

@@ -68,7 +68,7 @@ async fn try_everything(
 
     let mut answers = vec![
         ("append", client.append(append.clone()).await.err()),
-        ("vote", client.vote(vote.clone()).await.err()),
+        ("vote", client.vote(vote).await.err()),
         ("pre-vote", client.pre_vote(vote).await.err()),
         ("transfer", client.transfer_leader(transfer).await.err()),
     ];

@@ -2,9 +2,10 @@
 
 use super::registration::{death_fits, findings};
 use super::{Decided, Work};
+use crate::codes::{DeathKind, LifeStatus};
 use crate::command::RecordDeath;
 use crate::event::EventKind;
-use crate::person::{DeathKind, LifeStatus, PersonVersion};
+use crate::person::PersonVersion;
 use crate::policy::Resource;
 use crate::rejection::Rejection;
 use crate::view::View;

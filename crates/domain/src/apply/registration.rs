@@ -1,11 +1,12 @@
 //! Registration from a collected form, and what every first registration shares.
 
 use super::{Change, Decided, Work, index_name};
+use crate::codes::FindingCode;
 use crate::command::RegisterPerson;
 use crate::date::CalendarDate;
 use crate::event::EventKind;
 use crate::limits::{FINDINGS_MAX, PIN_TRIES_MAX};
-use crate::person::{Death, Finding, FindingCode, PersonData};
+use crate::person::{Death, Finding, PersonData};
 use crate::pin::{Contradiction, Pin, PinBucket};
 use crate::places::CountryCode;
 use crate::policy::Resource;

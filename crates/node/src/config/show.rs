@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::node_config::{LogFormat, NodeConfig};
+use super::node_config::NodeConfig;
+use super::sections::LogFormat;
 
 impl NodeConfig {
     /// The values in force, as stable JSON. Secrets are never part of it: key files are named, not shown.
