@@ -141,14 +141,19 @@ pub fn start_load(
     })?)
 }
 
-/// An import that goes on beside the faults until it is told to end.
+/// An import that goes on beside the faults, at an even pace, until it is told to end.
 #[derive(Debug)]
 pub struct Importing {
     stop: Arc<AtomicBool>,
-    task: JoinHandle<Result<import::Summary, import::ImportError>>,
+    task: JoinHandle<Result<import::Progress, import::ImportError>>,
     file: PathBuf,
     clients: Vec<Client>,
 }
+
+/// Rows between two pauses of an import that is to last as long as a test's faults.
+const ROWS_AT_A_TIME: usize = 200;
+/// That pause: some 1,000 rows a second.
+const IMPORT_PAUSE: Duration = Duration::from_millis(150);
 
 const IMPORT: import::Options = import::Options {
     batch_rows: 50,
@@ -168,8 +173,23 @@ impl Importing {
         let (stopped, sending) = (Arc::clone(&stop), clients.clone());
         #[expect(clippy::disallowed_methods, reason = "awaited in `finish`")]
         let task = tokio::spawn(async move {
-            let until = rows.take_while(move |_| !stopped.load(Ordering::Relaxed));
-            import::run(&sending, until, &IMPORT, &mut |_, _| Ok(())).await
+            let mut rows = rows;
+            let mut sum = import::Progress::default();
+            while !stopped.load(Ordering::Relaxed) {
+                let some = rows.by_ref().take(ROWS_AT_A_TIME);
+                let progress = import::run(&sending, some, &IMPORT, &mut |_, _| Ok(()))
+                    .await?
+                    .progress;
+                if progress.settled == 0 {
+                    say("the import has reached the end of its file");
+                    break;
+                }
+                sum.settled += progress.settled;
+                sum.imported += progress.imported;
+                sum.rejected += progress.rejected;
+                tokio::time::sleep(IMPORT_PAUSE).await;
+            }
+            Ok(sum)
         });
         Ok(Importing {
             stop,
@@ -184,7 +204,7 @@ impl Importing {
     /// All that it sent is sent once more: every row must be known already, under the key that it had.
     pub async fn finish(self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
-        let first = self.task.await.context("the import's task")??.progress;
+        let first = self.task.await.context("the import's task")??;
         say(&format!(
             "imported {} rows meanwhile, {} rejected",
             first.imported, first.rejected

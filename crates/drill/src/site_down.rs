@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use banyan_client::{CallError, Client};
 use banyan_domain::CalendarDate;
+use banyan_topology::Node;
 
 use crate::access;
 use crate::checker::{self, Promises, Verdict, Violation};
@@ -264,7 +265,7 @@ fn start_workload(
     lost: &[String],
 ) -> Result<Workload, ClusterError> {
     let topology = cluster.topology();
-    let names = |nodes: Vec<&banyan_topology::Node>| -> Vec<String> {
+    let names = |nodes: Vec<&Node>| -> Vec<String> {
         nodes
             .iter()
             .map(|node| node.name().to_owned())
@@ -311,15 +312,17 @@ fn ids(cluster: &LocalCluster, nodes: &[String]) -> Vec<u64> {
         .collect()
 }
 
-/// Moves leadership to one of the nodes, unless one of them leads.
+/// Moves leadership to one of the nodes, unless one of them leads or none of them votes.
 async fn lead_from(
     cluster: &LocalCluster,
     nodes: &[String],
     observer: &mut dyn Observer,
 ) -> Result<(), DrillError> {
+    let votes = |name: &&String| cluster.topology().node(name).is_some_and(Node::is_voter);
+    let voters: Vec<String> = nodes.iter().filter(votes).cloned().collect();
     let operator = cluster.operator()?;
-    let wanted = ids(cluster, nodes);
-    let Some((first, to)) = nodes.first().zip(wanted.first().copied()) else {
+    let wanted = ids(cluster, &voters);
+    let Some((first, to)) = voters.first().zip(wanted.first().copied()) else {
         return Ok(());
     };
     if wanted.contains(&leader(&operator, first).await?) {

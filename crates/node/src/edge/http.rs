@@ -188,7 +188,7 @@ impl Edge {
             "livez" => state(self.parts.readiness.alive()),
             "readyz" => state(self.parts.readiness.ready()),
             "metrics" => self.scrape(),
-            // A row without a page here is a fault of this file; the test below finds it.
+            // A row without a page: the integration tests ask for every route.
             _ => refused(&ErrorDetail::new(Code::MethodUnknown, "no such page")),
         }
     }

@@ -1,6 +1,7 @@
 //! Reads: local, with `as_of`, with withheld fields, refused levels, and an access record for each.
 
 use banyan_wire::errors::{self, Code};
+use banyan_wire::internal_v1::StoredAccess;
 use banyan_wire::v1::consistency::Level;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::outcome::Result as OutcomeResult;
@@ -9,6 +10,7 @@ use banyan_wire::v1::{
     Command, Consistency, FindPersonsRequest, GetHistoryRequest, GetPersonRequest, Linearizable,
     Local, Session,
 };
+use prost::Message as _;
 use tonic::transport::Channel;
 
 use super::cluster::TestCluster;
@@ -298,5 +300,68 @@ fn a_follower_serves_local_reads() {
             .into_inner();
         assert_eq!(answer.person.unwrap().pin, pin);
         assert_eq!(answer.as_of.unwrap().node_id, follower as u64 + 1);
+    });
+}
+
+#[test]
+fn every_read_leaves_an_access_record_before_its_answer() {
+    let cluster = TestCluster::start(1);
+    cluster.run(async {
+        let mut centre = cluster.centre(0).await;
+        let (pin, _) = accepted_pin(&mut centre, 1, people::register(1, NGHE_AN)).await;
+        let registrar = cluster.pki.registrar("registrar@nghe-an", NGHE_AN);
+        let mut registrar = cluster.registry(0, registrar).await;
+        let person = registrar
+            .get_person(by_pin(&pin))
+            .await
+            .unwrap()
+            .into_inner()
+            .person
+            .unwrap();
+        let nobody = FindPersonsRequest {
+            pin: pin.clone(),
+            name: Some(people::name(9)),
+            ..Default::default()
+        };
+        registrar.find_persons(nobody).await.unwrap();
+        let history = GetHistoryRequest {
+            pin,
+            ..Default::default()
+        };
+        centre.get_history(history).await.unwrap();
+
+        let journal = &cluster.nodes[0].as_ref().unwrap().stores().journal;
+        let records: Vec<StoredAccess> = journal
+            .read_access(1, 10)
+            .unwrap()
+            .into_iter()
+            .map(|record| StoredAccess::decode(record.bytes).unwrap())
+            .collect();
+        let expected = [
+            (
+                "GetPerson",
+                "registrar@nghe-an",
+                NGHE_AN,
+                vec![person.person_id],
+                "counter",
+            ),
+            ("FindPersons", "registrar@nghe-an", NGHE_AN, vec![], ""),
+            (
+                "GetHistory",
+                "centre@central",
+                "",
+                vec![person.person_id],
+                "",
+            ),
+        ];
+        assert_eq!(records.len(), expected.len());
+        for (record, (method, principal, area, persons, purpose)) in records.iter().zip(expected) {
+            assert_eq!(record.method, method);
+            assert_eq!(record.principal, principal);
+            assert_eq!(record.area, area);
+            assert_eq!(record.person_ids, persons);
+            assert_eq!(record.purpose, purpose);
+            assert!(record.time_ms > 0 && record.position > 0);
+        }
     });
 }
