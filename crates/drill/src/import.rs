@@ -4,6 +4,8 @@
 //! lost, are sent again without a second effect. Progress is told in the order of the file: everything up to
 //! [`Progress::end_offset`] is settled, and a later run may start there.
 
+mod reject;
+
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,6 +17,9 @@ use tokio::task::JoinHandle;
 
 use crate::access;
 use crate::history::Pin;
+
+pub use reject::Reject;
+use reject::{RowMark, refused, settle_outcome, unreadable};
 
 /// Rows in one call at most: the protocol's bound.
 pub const BATCH_ROWS_MAX: usize = 1000;
@@ -38,18 +43,6 @@ pub struct Row {
 pub struct Fault {
     pub field: String,
     pub message: String,
-}
-
-/// A row that did not get in; one for each fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    pub line: u64,
-    pub form: String,
-    /// Empty where the row as a whole was refused.
-    pub field: String,
-    /// `BNY-nnnn`; empty for a row that could not be read.
-    pub code: String,
-    pub reason: String,
 }
 
 /// How far an import is.
@@ -218,15 +211,6 @@ fn gather(
         batch.push(row.map_err(|source| ImportError::Read { line, source })?);
     }
     Ok(batch)
-}
-
-/// What is kept of a row while its command is under way.
-struct RowMark {
-    line: u64,
-    end_offset: u64,
-    form: String,
-    /// `None`: sent, and the next of the answers is this row's.
-    faults: Option<Vec<Fault>>,
 }
 
 /// Numbers of some of the imported persons.
@@ -406,74 +390,6 @@ async fn settle_stragglers(
     }
 }
 
-fn settle_outcome(
-    mark: &RowMark,
-    outcome: &v1::Outcome,
-    progress: &mut Progress,
-    rejects: &mut Vec<Reject>,
-) {
-    match &outcome.result {
-        Some(v1::outcome::Result::Accepted(_)) => {
-            progress.imported += 1;
-            progress.replayed += u64::from(outcome.replayed);
-        }
-        Some(v1::outcome::Result::Rejected(rejected)) => {
-            rejects.extend(reject_each(
-                mark,
-                &rejected.code,
-                &rejected.message,
-                &rejected.faults,
-            ));
-        }
-        None => rejects.push(whole_row(mark, "", "the answer held no outcome")),
-    }
-}
-
-fn unreadable(mark: &RowMark, faults: &[Fault]) -> Vec<Reject> {
-    if faults.is_empty() {
-        return vec![whole_row(mark, "", "the row could not be read")];
-    }
-    faults
-        .iter()
-        .map(|fault| Reject {
-            field: fault.field.clone(),
-            ..whole_row(mark, "", &fault.message)
-        })
-        .collect()
-}
-
-fn refused(mark: &RowMark, detail: &v1::ErrorDetail) -> Vec<Reject> {
-    reject_each(mark, &detail.code, &detail.message, &detail.faults)
-}
-
-fn reject_each(
-    mark: &RowMark,
-    code: &str,
-    message: &str,
-    faults: &[v1::FieldFault],
-) -> Vec<Reject> {
-    if faults.is_empty() {
-        return vec![whole_row(mark, code, message)];
-    }
-    faults
-        .iter()
-        .map(|fault| Reject {
-            field: fault.field.clone(),
-            ..whole_row(mark, code, &fault.message)
-        })
-        .collect()
-}
-
-fn whole_row(mark: &RowMark, code: &str, reason: &str) -> Reject {
-    Reject {
-        line: mark.line,
-        form: mark.form.clone(),
-        field: String::new(),
-        code: code.to_owned(),
-        reason: reason.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -484,26 +400,5 @@ mod tests {
         assert_eq!(key(&one, "A-1"), key(&one, "A-1"));
         assert_ne!(key(&one, "A-1"), key(&one, "A-2"));
         assert_ne!(key(&one, "A-1"), key(&two, "A-1"));
-    }
-
-    #[test]
-    fn each_fault_of_a_row_is_told_with_line_and_field() {
-        let mark = RowMark {
-            line: 7,
-            end_offset: 900,
-            form: "F-7".to_owned(),
-            faults: None,
-        };
-        let fault = |field: &str| v1::FieldFault {
-            field: field.to_owned(),
-            message: "must be a date".to_owned(),
-        };
-        let told = reject_each(&mark, "BNY-0101", "two faults", &[fault("a"), fault("b")]);
-        assert_eq!(told.len(), 2);
-        assert_eq!((told[1].line, told[1].field.as_str()), (7, "b"));
-        assert_eq!(
-            unreadable(&mark, &[])[0].reason,
-            "the row could not be read"
-        );
     }
 }
