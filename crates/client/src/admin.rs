@@ -6,9 +6,10 @@ use banyan_wire::v1;
 use banyan_wire::v1::cluster_admin_client::ClusterAdminClient;
 use tonic::transport::Channel;
 
-use crate::client::{ANSWER_BYTES_MAX, Client, timed};
+use crate::client::Client;
 use crate::error::CallError;
 use crate::journey::{Journey, Roaming};
+use crate::link::{ANSWER_BYTES_MAX, timed};
 use crate::reads::{Read, read};
 
 /// Time for a question about one node; a node that is down is reported quickly, and callers ask again.
@@ -20,8 +21,8 @@ impl Client {
     /// # Errors
     /// [`CallError::Unavailable`] if that node did not answer, else as for any call.
     pub async fn status(&self, endpoint: &str) -> Result<Read<v1::StatusResponse>, CallError> {
-        read(self.question(endpoint)?, |channel, time| async move {
-            Ok(admin(channel)
+        read(self.question(endpoint)?, |link, time| async move {
+            Ok(admin(link.channel)
                 .status(timed(v1::StatusRequest {}, time))
                 .await?
                 .into_inner())
@@ -38,9 +39,9 @@ impl Client {
         endpoint: &str,
         position: u64,
     ) -> Result<Read<v1::GetDigestResponse>, CallError> {
-        read(self.question(endpoint)?, |channel, time| async move {
+        read(self.question(endpoint)?, |link, time| async move {
             let request = timed(v1::GetDigestRequest { position }, time);
-            Ok(admin(channel).get_digest(request).await?.into_inner())
+            Ok(admin(link.channel).get_digest(request).await?.into_inner())
         })
         .await
     }
@@ -54,9 +55,12 @@ impl Client {
         endpoint: &str,
     ) -> Result<Read<v1::TakeSnapshotResponse>, CallError> {
         let journey = self.from(endpoint, Roaming::Stay)?;
-        read(journey, |channel, time| async move {
+        read(journey, |link, time| async move {
             let request = timed(v1::TakeSnapshotRequest {}, time);
-            Ok(admin(channel).take_snapshot(request).await?.into_inner())
+            Ok(admin(link.channel)
+                .take_snapshot(request)
+                .await?
+                .into_inner())
         })
         .await
     }
@@ -70,8 +74,8 @@ impl Client {
         endpoint: &str,
     ) -> Result<Read<v1::BootstrapResponse>, CallError> {
         let journey = self.from(endpoint, Roaming::Stay)?;
-        read(journey, |channel, time| async move {
-            Ok(admin(channel)
+        read(journey, |link, time| async move {
+            Ok(admin(link.channel)
                 .bootstrap(timed(v1::BootstrapRequest {}, time))
                 .await?
                 .into_inner())
@@ -89,9 +93,12 @@ impl Client {
         to_node_id: u64,
     ) -> Result<Read<v1::TransferLeaderResponse>, CallError> {
         let journey = self.from(endpoint, Roaming::Anywhere)?;
-        read(journey, |channel, time| async move {
+        read(journey, |link, time| async move {
             let request = timed(v1::TransferLeaderRequest { to_node_id }, time);
-            Ok(admin(channel).transfer_leader(request).await?.into_inner())
+            Ok(admin(link.channel)
+                .transfer_leader(request)
+                .await?
+                .into_inner())
         })
         .await
     }
@@ -107,9 +114,12 @@ impl Client {
         endpoint: &str,
     ) -> Result<Read<v1::StartDigestResponse>, CallError> {
         let journey = self.from(endpoint, Roaming::Anywhere)?;
-        read(journey, |channel, time| async move {
+        read(journey, |link, time| async move {
             let request = timed(v1::StartDigestRequest {}, time);
-            Ok(admin(channel).start_digest(request).await?.into_inner())
+            Ok(admin(link.channel)
+                .start_digest(request)
+                .await?
+                .into_inner())
         })
         .await
     }

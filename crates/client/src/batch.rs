@@ -7,9 +7,10 @@ use banyan_wire::v1;
 use banyan_wire::v1::{BatchAnswer, ErrorDetail, batch_answer};
 use tonic::Status;
 
-use crate::client::{Client, registry, timed, write_error};
+use crate::client::{Client, write_error};
 use crate::error::CallError;
 use crate::journey::End;
+use crate::link::timed;
 use crate::options::{Stats, SubmitOptions};
 use crate::trouble::{Next, Trouble};
 
@@ -27,12 +28,13 @@ pub struct Submission {
 pub struct BatchSubmitted {
     /// One answer for each submission, in the order sent. An `Ok` outcome may be a rejection; its `result` is present.
     pub answers: Vec<Result<v1::Outcome, CallError>>,
-    /// What the call took. Each try after the first sent only the submissions without an answer.
+    /// What the call took. Each try after the first sent only submissions without an answer.
     pub stats: Stats,
 }
 
 impl Client {
-    /// Sends up to 1000 commands until each has an outcome or was refused.
+    /// Sends up to 1000 commands until each has an outcome or was refused. Where the answer to all of them is larger than
+    /// a message may be, they are sent again in smaller batches under the same keys.
     ///
     /// # Errors
     /// [`CallError::Refused`] with BNY-0103 for an empty or too large batch. Everything else is told for each submission.
@@ -58,11 +60,11 @@ impl Client {
         let mut ledger = Ledger::new(submissions, options.dry_run);
         let end = loop {
             let answer = journey
-                .run(|channel, time| {
+                .run(|link, time| {
                     let request = timed(ledger.request(), time);
                     let wanted = request.get_ref().submissions.len();
                     async move {
-                        let response = registry(channel).submit_batch(request).await?;
+                        let response = link.registry().submit_batch(request).await?;
                         complete(response.into_inner().answers, wanted)
                     }
                 })
@@ -73,14 +75,17 @@ impl Client {
             match answer {
                 Ok(answers) => {
                     self.shared.remember_leader(journey.target());
-                    let Some(trouble) = ledger.settle(answers, &journey.stats()) else {
-                        break None;
-                    };
-                    if let Err(end) = journey.go_on(trouble).await {
+                    if let Some(trouble) = ledger.settle(answers, &journey.stats())
+                        && let Err(end) = journey.go_on(trouble).await
+                    {
                         break Some(end);
                     }
                 }
+                Err(End::Refused(trouble)) if trouble.is_answer_lost() && ledger.shrink() => {}
                 Err(end) => break Some(end),
+            }
+            if ledger.is_settled() {
+                break None;
             }
         };
         let stats = journey.stats();
@@ -116,6 +121,8 @@ fn complete(answers: Vec<BatchAnswer>, wanted: usize) -> Result<Vec<BatchAnswer>
 /// Which submissions have their answer, and which may have been proposed without one.
 struct Ledger {
     dry_run: bool,
+    /// Submissions that one request carries at most.
+    request_max: usize,
     entries: Vec<Entry>,
 }
 
@@ -129,6 +136,7 @@ struct Entry {
 
 impl Ledger {
     fn new(submissions: Vec<Submission>, dry_run: bool) -> Self {
+        let request_max = submissions.len();
         let entries = submissions
             .into_iter()
             .map(|submission| Entry {
@@ -138,7 +146,11 @@ impl Ledger {
                 answer: None,
             })
             .collect();
-        Self { dry_run, entries }
+        Self {
+            dry_run,
+            request_max,
+            entries,
+        }
     }
 
     fn open(&mut self) -> impl Iterator<Item = &mut Entry> {
@@ -147,12 +159,27 @@ impl Ledger {
             .filter(|entry| entry.answer.is_none())
     }
 
-    /// A request with every submission that has no answer yet, in the order sent.
+    fn is_settled(&self) -> bool {
+        self.entries.iter().all(|entry| entry.answer.is_some())
+    }
+
+    /// Halves what a request carries; false if it is one submission already.
+    fn shrink(&mut self) -> bool {
+        let open = self.open().count();
+        let halved = self.request_max.min(open) / 2;
+        if halved > 0 {
+            self.request_max = halved;
+        }
+        halved > 0
+    }
+
+    /// A request with the submissions that have no answer yet, in the order sent, as many as one may carry.
     fn request(&self) -> v1::SubmitBatchRequest {
         let submissions = self
             .entries
             .iter()
             .filter(|entry| entry.answer.is_none())
+            .take(self.request_max)
             .map(|entry| v1::SubmitRequest {
                 idempotency_key: entry.key.as_bytes().to_vec().into(),
                 command: entry.command.clone(),

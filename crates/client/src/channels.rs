@@ -1,12 +1,15 @@
 //! Connections to the nodes, made when first needed and shared by all clones of a client.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
 
 use crate::context::Context;
+use crate::link::Link;
+use crate::options::{Options, Transport};
+use crate::streams::CallStream;
 
 /// Idle connections are probed this often, so that a node that vanished is noticed before the next call.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -22,12 +25,18 @@ const CHANNELS_MAX: usize = 256;
 pub(crate) struct Channels {
     tls: ClientTlsConfig,
     connect_timeout: Duration,
-    open: Mutex<BTreeMap<String, Channel>>,
+    transport: Transport,
+    open: Mutex<BTreeMap<String, Open>>,
+}
+
+struct Open {
+    channel: Channel,
+    stream: Option<Arc<CallStream>>,
 }
 
 impl Channels {
     /// Checks that the context's certificate, key and authority can be used; connects to nothing.
-    pub(crate) fn new(context: &Context, connect_timeout: Duration) -> Result<Self, Error> {
+    pub(crate) fn new(context: &Context, options: &Options) -> Result<Self, Error> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(context.authority_pem()))
             .identity(Identity::from_pem(
@@ -36,7 +45,8 @@ impl Channels {
             ));
         let channels = Self {
             tls,
-            connect_timeout,
+            connect_timeout: options.connect_timeout,
+            transport: options.transport,
             open: Mutex::new(BTreeMap::new()),
         };
         for target in context.targets() {
@@ -45,19 +55,44 @@ impl Channels {
         Ok(channels)
     }
 
-    /// The connection to a URL. It connects, and connects again, when it is used.
+    /// The way to a URL. It connects, and connects again, when it is used.
     ///
     /// Must be called inside a tokio runtime.
-    pub(crate) fn to(&self, url: &str) -> Result<Channel, Error> {
+    pub(crate) fn to(&self, url: &str) -> Result<Link, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = open.get(url) {
-            return Ok(channel.clone());
+        if let Some(known) = open.get_mut(url) {
+            if known
+                .stream
+                .as_ref()
+                .is_some_and(|stream| stream.has_ended())
+            {
+                known.stream = None;
+            }
+            return Ok(self.link(known));
         }
-        let channel = self.endpoint(url)?.connect_lazy();
+        let mut new = Open {
+            channel: self.endpoint(url)?.connect_lazy(),
+            stream: None,
+        };
+        let link = self.link(&mut new);
         if open.len() < CHANNELS_MAX {
-            open.insert(url.to_owned(), channel.clone());
+            open.insert(url.to_owned(), new);
         }
-        Ok(channel)
+        Ok(link)
+    }
+
+    fn link(&self, open: &mut Open) -> Link {
+        let link = Link {
+            channel: open.channel.clone(),
+            stream: None,
+        };
+        let stream = match self.transport {
+            Transport::Unary => None,
+            Transport::Streams => Some(Arc::clone(
+                open.stream.get_or_insert_with(|| CallStream::on(&link)),
+            )),
+        };
+        Link { stream, ..link }
     }
 
     fn endpoint(&self, url: &str) -> Result<Endpoint, Error> {

@@ -2,15 +2,12 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use banyan_domain::IdempotencyKey;
 use banyan_wire::v1;
-use banyan_wire::v1::registry_client::RegistryClient;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use crate::channels::Channels;
 use crate::context::Context;
@@ -18,9 +15,6 @@ use crate::error::{CallError, ConnectError};
 use crate::journey::{End, Journey, Roaming};
 use crate::options::{Options, Stats, SubmitOptions};
 use crate::target::{Target, normal_url};
-
-/// Answers larger than this are refused by the client. A history of 1000 versions fits.
-pub(crate) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The outcome of a write.
 #[derive(Debug, Clone)]
@@ -135,11 +129,9 @@ impl Client {
                 return Err(ConnectError::ZeroOption(name));
             }
         }
-        let channels = Channels::new(&context, options.connect_timeout).map_err(|source| {
-            ConnectError::Tls {
-                context: context.name().to_owned(),
-                source,
-            }
+        let channels = Channels::new(&context, &options).map_err(|source| ConnectError::Tls {
+            context: context.name().to_owned(),
+            source,
         })?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -195,12 +187,9 @@ impl Client {
         };
         let mut journey = self.write_journey(options)?;
         let answer = journey
-            .run(|channel, time| {
-                let request = timed(request.clone(), time);
-                async move {
-                    let response = registry(channel).submit(request).await?.into_inner();
-                    whole(response.outcome)
-                }
+            .run(|link, time| {
+                let request = request.clone();
+                async move { whole(link.submit(request, time).await?.outcome) }
             })
             .await;
         match answer {
@@ -272,18 +261,6 @@ pub(crate) fn distinct(targets: impl Iterator<Item = Target>) -> Vec<Target> {
         }
     }
     route
-}
-
-/// The registry's service on a connection.
-pub(crate) fn registry(channel: Channel) -> RegistryClient<Channel> {
-    RegistryClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
-}
-
-/// A request that tells the node how long the client waits.
-pub(crate) fn timed<T>(message: T, time: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(time);
-    request
 }
 
 /// An outcome that says something. A node that answers without one may still have proposed the command.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::channels::Channels;
 use crate::client::Shared;
+use crate::link::Link;
 use crate::options::{Options, Stats};
 use crate::target::{Target, normal_url};
 use crate::trouble::{Next, Trouble};
@@ -101,7 +101,7 @@ impl<'a> Journey<'a> {
     /// Sends the request until a node answers it or the call ends.
     pub(crate) async fn run<T, F, Fut>(&mut self, mut attempt: F) -> Result<T, End>
     where
-        F: FnMut(Channel, Duration) -> Fut,
+        F: FnMut(Link, Duration) -> Fut,
         Fut: Future<Output = Result<T, Status>>,
     {
         loop {
@@ -117,7 +117,7 @@ impl<'a> Journey<'a> {
 
     async fn attempt_once<T, F, Fut>(&mut self, attempt: &mut F) -> Result<T, Trouble>
     where
-        F: FnMut(Channel, Duration) -> Fut,
+        F: FnMut(Link, Duration) -> Fut,
         Fut: Future<Output = Result<T, Status>>,
     {
         let target = &self.route[self.here];
@@ -125,7 +125,7 @@ impl<'a> Journey<'a> {
         self.stats.endpoint.clone_from(&target.name);
         self.tried.insert(self.here);
         let channels: &Channels = &self.shared.channels;
-        let channel = channels.to(&target.url).map_err(|error| Trouble {
+        let link = channels.to(&target.url).map_err(|error| Trouble {
             next: Next::Other(None),
             reason: format!("{}: {error}", target.name),
             detail: None,
@@ -134,7 +134,7 @@ impl<'a> Journey<'a> {
         let time = self.shared.options.try_timeout.min(self.left());
         // The node answers a little before this time is up, so that its own words arrive.
         // Boxed: tonic's future is some 20 KiB, and callers keep many of ours side by side.
-        match timeout(time, Box::pin(attempt(channel, time))).await {
+        match timeout(time, Box::pin(attempt(link, time))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(status)) => Err(Trouble::of_status(&status)),
             Err(_) => Err(Trouble::silence(time)),

@@ -29,8 +29,10 @@ mod context;
 mod error;
 mod journey;
 mod key;
+mod link;
 mod options;
 mod reads;
+mod streams;
 mod target;
 mod trouble;
 
@@ -39,6 +41,6 @@ pub use client::{Client, Submitted};
 pub use context::{Context, ContextError, ContextFault, ContextParts, Contexts};
 pub use error::{CallError, ConnectError};
 pub use key::new_key;
-pub use options::{Options, Stats, SubmitOptions};
+pub use options::{Options, Stats, SubmitOptions, Transport};
 pub use reads::Read;
 pub use target::{Target, UrlFault};

@@ -19,6 +19,18 @@ pub struct Options {
     pub backoff_first: Duration,
     /// The longest pause. 500 ms by default.
     pub backoff_max: Duration,
+    /// How calls travel. [`Transport::Streams`] by default.
+    pub transport: Transport,
+}
+
+/// How calls to the registry travel. Batches of writes and calls about the cluster are unary in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// All calls to a node share one stream: a fraction of the CPU of unary calls, on both sides.
+    #[default]
+    Streams,
+    /// Each call is an HTTP/2 request of its own.
+    Unary,
 }
 
 impl Default for Options {
@@ -29,6 +41,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(2),
             backoff_first: Duration::from_millis(10),
             backoff_max: Duration::from_millis(500),
+            transport: Transport::default(),
         }
     }
 }

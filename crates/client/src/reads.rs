@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use banyan_wire::v1;
 use tonic::Status;
-use tonic::transport::Channel;
 
-use crate::client::{Client, distinct, read_error, registry, timed};
+use crate::client::{Client, distinct, read_error};
 use crate::error::CallError;
 use crate::journey::{Journey, Roaming};
+use crate::link::Link;
 use crate::options::Stats;
 
 /// The answer to a call without effect.
@@ -51,9 +51,9 @@ impl Client {
         journey: Journey<'_>,
         request: v1::GetPersonRequest,
     ) -> Result<Read<v1::GetPersonResponse>, CallError> {
-        read(journey, |channel, time| {
-            let request = timed(request.clone(), time);
-            async move { Ok(registry(channel).get_person(request).await?.into_inner()) }
+        read(journey, |link, time| {
+            let request = request.clone();
+            async move { link.get_person(request, time).await }
         })
         .await
     }
@@ -88,9 +88,9 @@ impl Client {
         journey: Journey<'_>,
         request: v1::FindPersonsRequest,
     ) -> Result<Read<v1::FindPersonsResponse>, CallError> {
-        read(journey, |channel, time| {
-            let request = timed(request.clone(), time);
-            async move { Ok(registry(channel).find_persons(request).await?.into_inner()) }
+        read(journey, |link, time| {
+            let request = request.clone();
+            async move { link.find_persons(request, time).await }
         })
         .await
     }
@@ -125,9 +125,9 @@ impl Client {
         journey: Journey<'_>,
         request: v1::GetHistoryRequest,
     ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
-        read(journey, |channel, time| {
-            let request = timed(request.clone(), time);
-            async move { Ok(registry(channel).get_history(request).await?.into_inner()) }
+        read(journey, |link, time| {
+            let request = request.clone();
+            async move { link.get_history(request, time).await }
         })
         .await
     }
@@ -161,7 +161,7 @@ pub(crate) async fn read<T, F, Fut>(
     attempt: F,
 ) -> Result<Read<T>, CallError>
 where
-    F: FnMut(Channel, Duration) -> Fut,
+    F: FnMut(Link, Duration) -> Fut,
     Fut: Future<Output = Result<T, Status>>,
 {
     match journey.run(attempt).await {

@@ -50,6 +50,9 @@ impl Trouble {
                 maybe_applied: false,
             };
         }
+        if status.code() == tonic::Code::OutOfRange {
+            return Self::answer_lost(status);
+        }
         if let Some(code) = refused_without_detail(status.code()) {
             let detail = ErrorDetail::new(code, status.message());
             return Self::of_detail(detail);
@@ -86,6 +89,22 @@ impl Trouble {
         }
     }
 
+    /// An answer that is larger than the node may send or this client takes. The request has been served: a node that refuses
+    /// a request for its size says so in our details. The same request would get the same answer.
+    fn answer_lost(status: &Status) -> Self {
+        let detail = ErrorDetail::new(Code::MessageTooLarge, status.message());
+        Self {
+            maybe_applied: true,
+            ..Self::of_detail(detail)
+        }
+    }
+
+    /// Whether the request was served and only its answer was too large. A part of the request may get an answer.
+    pub(crate) fn is_answer_lost(&self) -> bool {
+        let code = self.detail.as_deref().and_then(ErrorDetail::known_code);
+        self.maybe_applied && code == Some(Code::MessageTooLarge)
+    }
+
     /// A try that was not answered within its time.
     pub(crate) fn silence(timeout: Duration) -> Self {
         Self {
@@ -101,7 +120,6 @@ impl Trouble {
 fn refused_without_detail(code: tonic::Code) -> Option<Code> {
     match code {
         tonic::Code::InvalidArgument => Some(Code::InvalidFields),
-        tonic::Code::OutOfRange => Some(Code::MessageTooLarge),
         tonic::Code::Unimplemented => Some(Code::MethodUnknown),
         tonic::Code::Unauthenticated => Some(Code::IdentityMissing),
         tonic::Code::PermissionDenied => Some(Code::NotAuthorised),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banyan_client::{CallError, Submission, SubmitOptions, new_key};
 use banyan_wire::errors::Code;
-use banyan_wire::v1::{Command, ErrorDetail};
+use banyan_wire::v1::{Command, ErrorDetail, Finding};
 
 use crate::certificates::Authority;
 use crate::client;
@@ -139,4 +139,67 @@ async fn a_batch_holds_one_to_a_thousand_commands() {
             .len(),
         1000
     );
+}
+
+/// An acceptance whose findings take this many bytes.
+fn findings(bytes: usize) -> Vec<Finding> {
+    vec![Finding {
+        code: "x".repeat(bytes),
+        field: String::new(),
+    }]
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_is_too_large_is_settled_in_smaller_ones() {
+    let authority = Authority::new();
+    // 5 of these answers fit into the 16 MiB that a client takes, 10 do not.
+    let node = Node::start(&authority, "central-1", |_, _| {
+        Reply::AcceptWith(findings(3 << 20))
+    })
+    .await;
+    let sent = submissions(10);
+    let keys: Vec<Vec<u8>> = sent.iter().map(|one| one.key.as_bytes().to_vec()).collect();
+    let done = client(&authority, &[&node])
+        .submit_batch(sent)
+        .await
+        .unwrap();
+    assert!(done.answers.iter().all(Result::is_ok), "{done:?}");
+    // Accepted by the try whose answer was lost.
+    assert!(
+        done.answers
+            .iter()
+            .flatten()
+            .all(|outcome| outcome.replayed)
+    );
+    let seen: Vec<Vec<Vec<u8>>> = node.seen().into_iter().map(|one| one.keys).collect();
+    assert_eq!(seen, [keys.clone(), keys[..5].to_vec(), keys[5..].to_vec()]);
+    assert_eq!(done.stats.tries, 3);
+}
+
+#[tokio::test]
+async fn commands_whose_answers_never_fit_end_as_unknown() {
+    let authority = Authority::new();
+    let node = Node::start(&authority, "central-1", |_, _| {
+        Reply::AcceptWith(findings(17 << 20))
+    })
+    .await;
+    let done = client(&authority, &[&node])
+        .submit_batch(submissions(2))
+        .await
+        .unwrap();
+    let unknown =
+        |answer: &Result<_, CallError>| answer.as_ref().is_err_and(CallError::outcome_is_unknown);
+    assert!(done.answers.iter().all(unknown));
+}
+
+/// Callers keep many of them side by side.
+#[tokio::test]
+async fn the_future_of_a_batch_is_small() {
+    let authority = Authority::new();
+    let node = Node::start(&authority, "central-1", |_, _| Reply::Accept).await;
+    let client = client(&authority, &[&node]);
+    let future = client.submit_batch(submissions(1));
+    let size = size_of_val(&future);
+    assert!(size <= 1024, "{size} bytes");
+    drop(future);
 }

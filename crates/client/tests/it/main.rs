@@ -8,12 +8,13 @@ mod batches;
 mod certificates;
 mod node;
 mod reads;
+mod streams;
 mod trust;
 mod writes;
 
 use std::time::Duration;
 
-use banyan_client::{Client, Context, ContextParts, Options};
+use banyan_client::{Client, Context, ContextParts, Options, Transport};
 use certificates::Authority;
 use node::Node;
 
@@ -25,6 +26,7 @@ pub(crate) fn options() -> Options {
         connect_timeout: Duration::from_secs(2),
         backoff_first: Duration::from_millis(1),
         backoff_max: Duration::from_millis(20),
+        transport: Transport::Streams,
     }
 }
 

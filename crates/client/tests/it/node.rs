@@ -3,15 +3,18 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use banyan_wire::errors::to_status;
+use banyan_wire::errors::{from_status, to_status};
+use banyan_wire::v1::call::Method;
+use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::cluster_admin_server::{ClusterAdmin, ClusterAdminServer};
 use banyan_wire::v1::registry_server::{Registry, RegistryServer};
 use banyan_wire::v1::{self, ErrorDetail, batch_answer};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::certificates::Authority;
 
@@ -20,6 +23,8 @@ use crate::certificates::Authority;
 pub(crate) enum Reply {
     /// Accepts it.
     Accept,
+    /// Accepts it with these findings.
+    AcceptWith(Vec<v1::Finding>),
     /// Refuses it, or fails.
     Fail(Box<ErrorDetail>),
     /// Never answers.
@@ -79,6 +84,7 @@ impl Node {
         let service = Service {
             seen: Arc::clone(&seen),
             script: Arc::new(script),
+            streams: Arc::default(),
         };
         let (certificate, key) = authority.node();
         let tls = ServerTlsConfig::new()
@@ -120,6 +126,8 @@ pub(crate) async fn nowhere() -> String {
 struct Service {
     seen: Arc<Mutex<Vec<Seen>>>,
     script: Script,
+    /// End with the service.
+    streams: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Service {
@@ -153,9 +161,13 @@ async fn without_answer(reply: Reply) -> Status {
     }
 }
 
-fn accepted(call: usize) -> v1::Outcome {
+fn accepted(call: usize, findings: Vec<v1::Finding>) -> v1::Outcome {
+    let accepted = v1::Accepted {
+        findings,
+        ..Default::default()
+    };
     v1::Outcome {
-        result: Some(v1::outcome::Result::Accepted(v1::Accepted::default())),
+        result: Some(v1::outcome::Result::Accepted(accepted)),
         replayed: call > 0,
         ..Default::default()
     }
@@ -169,7 +181,8 @@ impl Registry for Service {
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let call = self.note(&request, vec![request.get_ref().idempotency_key.to_vec()]);
         let outcome = match (self.script)(call, 0) {
-            Reply::Accept => Some(accepted(call)),
+            Reply::Accept => Some(accepted(call, Vec::new())),
+            Reply::AcceptWith(findings) => Some(accepted(call, findings)),
             Reply::Nothing => None,
             other => return Err(without_answer(other).await),
         };
@@ -193,7 +206,10 @@ impl Registry for Service {
         let mut answers = Vec::new();
         for place in 0..count {
             let answer = match (self.script)(call, place) {
-                Reply::Accept => Some(batch_answer::Answer::Outcome(accepted(call))),
+                Reply::Accept => Some(batch_answer::Answer::Outcome(accepted(call, Vec::new()))),
+                Reply::AcceptWith(findings) => {
+                    Some(batch_answer::Answer::Outcome(accepted(call, findings)))
+                }
                 Reply::Fail(detail) => Some(batch_answer::Answer::Error(*detail)),
                 Reply::Nothing => None,
                 other => return Err(without_answer(other).await),
@@ -226,6 +242,67 @@ impl Registry for Service {
     ) -> Result<Response<v1::GetHistoryResponse>, Status> {
         self.plain(request).await
     }
+
+    type CallsStream = ReceiverStream<Result<v1::CallAnswer, Status>>;
+
+    /// Each call is answered as its unary method would, as soon as it can be. A status without our details ends the stream.
+    async fn calls(
+        &self,
+        request: Request<Streaming<v1::Call>>,
+    ) -> Result<Response<Self::CallsStream>, Status> {
+        let (answers, answered) = mpsc::channel(16);
+        let (service, mut calls) = (self.clone(), request.into_inner());
+        let serving = async move {
+            let mut running = JoinSet::new();
+            while let Ok(Some(call)) = calls.message().await {
+                let (service, answers) = (service.clone(), answers.clone());
+                running.spawn(async move { answers.send(service.answer(call).await).await });
+            }
+            running.join_all().await;
+        };
+        self.streams.lock().unwrap().spawn(serving);
+        Ok(Response::new(ReceiverStream::new(answered)))
+    }
+}
+
+impl Service {
+    async fn answer(&self, call: v1::Call) -> Result<v1::CallAnswer, Status> {
+        let time = Duration::from_millis(call.timeout_ms.into());
+        let answer = match call.method.unwrap() {
+            Method::Submit(request) => {
+                let answer = self.submit(timed(request, time)).await;
+                answer.map(|answer| Answer::Submit(answer.into_inner()))
+            }
+            Method::SubmitBatch(request) => {
+                let answer = self.submit_batch(timed(request, time)).await;
+                answer.map(|answer| Answer::SubmitBatch(answer.into_inner()))
+            }
+            Method::GetPerson(request) => {
+                let answer = self.get_person(timed(request, time)).await;
+                answer.map(|answer| Answer::GetPerson(answer.into_inner()))
+            }
+            Method::FindPersons(request) => {
+                let answer = self.find_persons(timed(request, time)).await;
+                answer.map(|answer| Answer::FindPersons(answer.into_inner()))
+            }
+            Method::GetHistory(request) => {
+                let answer = self.get_history(timed(request, time)).await;
+                answer.map(|answer| Answer::GetHistory(answer.into_inner()))
+            }
+        };
+        let answer =
+            answer.or_else(|status| from_status(&status).map(Answer::Error).ok_or(status))?;
+        Ok(v1::CallAnswer {
+            id: call.id,
+            answer: Some(answer),
+        })
+    }
+}
+
+fn timed<T>(message: T, time: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(time);
+    request
 }
 
 #[tonic::async_trait]

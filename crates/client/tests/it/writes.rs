@@ -265,11 +265,35 @@ async fn a_node_that_is_down_costs_one_try_and_leaves_nothing_open() {
 #[tokio::test]
 async fn a_request_without_our_details_is_refused_by_its_code() {
     let authority = Authority::new();
-    let too_large = |_, _| Reply::Foreign(tonic::Code::OutOfRange);
-    let node = Node::start(&authority, "central-1", too_large).await;
+    let unserved = |_, _| Reply::Foreign(tonic::Code::Unimplemented);
+    let node = Node::start(&authority, "central-1", unserved).await;
     let error = client(&authority, &[&node])
         .submit(new_key(), Command::default())
         .await
         .unwrap_err();
-    assert_eq!(error.code(), Some(Code::MessageTooLarge));
+    assert!(matches!(error, CallError::Refused { .. }), "{error}");
+    assert_eq!(error.code(), Some(Code::MethodUnknown));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_no_refusal() {
+    let authority = Authority::new();
+    // What tonic says of a message past its bound, on either side, without our details.
+    let too_large = |_, _| Reply::Foreign(tonic::Code::OutOfRange);
+    let node = Node::start(&authority, "central-1", too_large).await;
+    let client = client(&authority, &[&node]);
+    let key = new_key();
+    let error = client.submit(key, Command::default()).await.unwrap_err();
+    let CallError::OutcomeUnknown { key: told, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(told, key);
+    // A request that a node refuses for its size carries our details, and had no effect.
+    let refusing = |_, _| Reply::fail(ErrorDetail::new(Code::MessageTooLarge, "too large"));
+    let node = Node::start(&authority, "central-2", refusing).await;
+    let error = crate::client(&authority, &[&node])
+        .submit(new_key(), Command::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::Refused { .. }), "{error}");
 }

@@ -31,6 +31,16 @@ const SUBMIT: Access = Access::Policy(&[
 const READ_PERSON: Access = Access::Policy(&[Action::ReadPerson]);
 const FIND_PERSONS: Access = Access::Policy(&[Action::FindPersons]);
 const READ_HISTORY: Access = Access::Policy(&[Action::ReadHistory]);
+/// Each call of a stream is judged by its own row; here the role must carry at least one of them.
+const CALLS: Access = Access::Policy(&[
+    Action::ReadPerson,
+    Action::FindPersons,
+    Action::ReadHistory,
+    Action::Submit(CommandName::RegisterPerson),
+    Action::Submit(CommandName::RegisterBirth),
+    Action::Submit(CommandName::CorrectPerson),
+    Action::Submit(CommandName::RecordDeath),
+]);
 const ADMINISTER: Access = Access::Policy(&[Action::AdministerCluster]);
 const DESCRIBE: Access = Access::Policy(&[Action::ReadMetrics]);
 
@@ -97,6 +107,7 @@ pub const GRPC: &[Row] = &[
         READ_HISTORY,
         Effect::Reads,
     ),
+    row("/banyan.v1.Registry/Calls", "Calls", CALLS, Effect::Reads),
     row(
         "/banyan.v1.ClusterAdmin/Bootstrap",
         "Bootstrap",

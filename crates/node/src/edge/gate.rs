@@ -12,8 +12,9 @@ use std::time::Duration;
 use banyan_wire::errors::{self, Code};
 use banyan_wire::v1::ErrorDetail;
 use http::{HeaderMap, Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -47,6 +48,8 @@ pub struct Gate {
     pub metrics: Arc<Metrics>,
     /// For the validity of certificates and for durations.
     pub clock: SharedClock,
+    /// Ends the streams of calls when the node stops: they take no more calls and answer those that they have.
+    pub stop: CancellationToken,
 }
 
 /// Puts a [`Gate`] before a service.
@@ -116,24 +119,33 @@ where
 struct Admitted {
     request: Request<Body>,
     row: &'static Row,
-    cut_off: Instant,
-    _slot: tokio::sync::OwnedSemaphorePermit,
+    pass: Pass,
+}
+
+/// What one call is granted: a place among those served at one time, which ends with this value, and its time.
+pub struct Pass {
+    /// By when a handler must have its answer.
+    pub answer_by: AnswerBy,
+    /// When the call is cut off. Later than `answer_by`, so that the handler can put its own words to a timeout.
+    pub cut_off: Instant,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Gate {
-    fn admit(
+    /// Lets one call in: the authorisation table, the bound on calls served at one time, its time.
+    ///
+    /// `asked` is what the caller allows; without it, and at most, a call gets `deadline_max`.
+    ///
+    /// # Errors
+    /// The detail to answer with: an identity that has expired, a role that the table refuses, overload.
+    pub fn enter(
         &self,
-        row: Option<&'static Row>,
-        mut request: Request<Body>,
-    ) -> Result<Admitted, ErrorDetail> {
-        let caller = self.caller(&request)?;
-        let row = row.ok_or_else(|| {
-            ErrorDetail::new(
-                Code::MethodUnknown,
-                "no such method in the authorisation table",
-            )
-        })?;
-        if let Err(detail) = row.access.admit(Some(&caller)) {
+        row: &'static Row,
+        caller: &Authenticated,
+        asked: Option<Duration>,
+    ) -> Result<Pass, ErrorDetail> {
+        self.check_validity(caller)?;
+        if let Err(detail) = row.access.admit(Some(caller)) {
             tracing::warn!(
                 method = row.name,
                 principal = caller.actor.principal.as_str(),
@@ -149,22 +161,35 @@ impl Gate {
             )
             .with_retry_after(OVERLOAD_RETRY)
         })?;
-        let allowed = time_allowed(request.headers())?
-            .map_or(self.deadline_max, |asked| asked.min(self.deadline_max));
+        let allowed = asked.map_or(self.deadline_max, |asked| asked.min(self.deadline_max));
         let now = Instant::now();
         let margin = (allowed / 10).min(ANSWER_MARGIN_MAX);
-        request
-            .extensions_mut()
-            .insert(AnswerBy(now + allowed.saturating_sub(margin)));
-        request.extensions_mut().insert(Caller(caller));
-        // Half of the margin is left to the handler for putting its own words to a timeout.
-        let cut_off = now + allowed.saturating_sub(margin / 2);
-        Ok(Admitted {
-            request,
-            row,
-            cut_off,
+        Ok(Pass {
+            answer_by: AnswerBy(now + allowed.saturating_sub(margin)),
+            // Half of the margin is left to the handler for putting its own words to a timeout.
+            cut_off: now + allowed.saturating_sub(margin / 2),
             _slot: slot,
         })
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        row: Option<&'static Row>,
+        mut request: Request<Body>,
+    ) -> Result<Admitted, ErrorDetail> {
+        let caller = self.caller(&request)?;
+        let row = row.ok_or_else(|| {
+            ErrorDetail::new(
+                Code::MethodUnknown,
+                "no such method in the authorisation table",
+            )
+        })?;
+        let pass = self.enter(row, &caller, time_allowed(request.headers())?)?;
+        let extensions = request.extensions_mut();
+        extensions.insert(pass.answer_by);
+        extensions.insert(Caller(caller));
+        extensions.insert(Arc::clone(self));
+        Ok(Admitted { request, row, pass })
     }
 
     fn caller(&self, request: &Request<Body>) -> Result<Arc<Authenticated>, ErrorDetail> {
@@ -174,14 +199,19 @@ impl Gate {
             Some(Peer(Err(fault))) => return Err(identity_detail(*fault)),
             None => return Err(identity_detail(IdentityFault::Missing)),
         };
-        // The handshake checked the validity once; a long-lived connection must not outlive it.
+        self.check_validity(&caller)?;
+        Ok(caller)
+    }
+
+    /// The handshake checked the validity once; a long-lived connection must not outlive it.
+    fn check_validity(&self, caller: &Authenticated) -> Result<(), ErrorDetail> {
         if self.clock.now_ms() / 1000 > caller.not_after {
             return Err(ErrorDetail::new(
                 Code::IdentityMissing,
                 "the certificate of this connection has expired",
             ));
         }
-        Ok(caller)
+        Ok(())
     }
 }
 
@@ -190,20 +220,17 @@ impl Admitted {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = E>,
     {
-        let Self {
-            request,
-            row,
-            cut_off,
-            _slot,
-        } = self;
-        match tokio::time::timeout_at(cut_off, inner.call(request)).await {
+        let Self { request, row, pass } = self;
+        match tokio::time::timeout_at(pass.cut_off, inner.call(request)).await {
             Ok(answer) => Ok(with_code(answer?)),
             Err(_) => Ok(refusal(&timed_out(row.effect))),
         }
     }
 }
 
-fn timed_out(effect: Effect) -> ErrorDetail {
+/// What a caller is told whose call was cut off.
+#[must_use]
+pub fn timed_out(effect: Effect) -> ErrorDetail {
     match effect {
         Effect::Reads => ErrorDetail::new(Code::DeadlineExceeded, "the time allowed ran out"),
         Effect::Writes => ErrorDetail::new(

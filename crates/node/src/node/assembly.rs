@@ -289,6 +289,7 @@ impl Node {
             deadline_max: self.config.limits().request_deadline_max(),
             metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
+            stop: self.edge_stop.clone(),
         })
     }
 

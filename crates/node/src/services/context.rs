@@ -92,11 +92,12 @@ impl CallContext {
     pub(super) fn of(extensions: &Extensions) -> Result<Self, ErrorDetail> {
         let missing = || ErrorDetail::new(Code::IdentityMissing, "the request carries no identity");
         let Caller(caller) = extensions.get::<Caller>().ok_or_else(missing)?;
-        let AnswerBy(answer_by) = *extensions.get::<AnswerBy>().ok_or_else(missing)?;
-        Ok(Self {
-            caller: Arc::clone(caller),
-            answer_by,
-        })
+        let answer_by = *extensions.get::<AnswerBy>().ok_or_else(missing)?;
+        Ok(Self::new(Arc::clone(caller), answer_by))
+    }
+
+    pub(super) fn new(caller: Arc<Authenticated>, AnswerBy(answer_by): AnswerBy) -> Self {
+        Self { caller, answer_by }
     }
 
     /// Who asks, from the certificate; the request has no say in it.

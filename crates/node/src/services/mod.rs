@@ -1,6 +1,7 @@
 //! The services behind the gate: persons and the cluster.
 
 mod admin;
+mod calls;
 mod context;
 mod outcomes;
 mod read;

@@ -3,6 +3,7 @@
 
 mod authorisation;
 mod bad_input;
+mod calls;
 mod certificates;
 mod cluster;
 mod config;

@@ -58,6 +58,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "banyan-domain",
         ],
     ),
+    (
+        "banyan-bench",
+        &[
+            "banyan-drill",
+            "banyan-client",
+            "banyan-synth",
+            "banyan-topology",
+            "banyan-wire",
+            "banyan-domain",
+        ],
+    ),
     ("banyan-xtask", &[]),
 ];
 

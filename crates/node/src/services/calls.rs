@@ -1,0 +1,173 @@
+//! A stream of calls: the methods of the registry, many at a time, without the cost of an HTTP/2 stream for each.
+//!
+//! A unary call pays for its headers, its own stream and its wake-ups on both sides; a call on a stream pays for its
+//! message. Each call passes the gate for itself (role, validity of the certificate, bound on calls served at one time, time), is
+//! counted in the metrics of its method, and fails alone.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use banyan_wire::errors::Code;
+use banyan_wire::v1::call::Method;
+use banyan_wire::v1::call_answer::Answer;
+use banyan_wire::v1::{Call, CallAnswer, ErrorDetail};
+use futures::stream::{FuturesUnordered, Stream};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Status, Streaming};
+
+use super::context::{CallContext, ServiceParts};
+use crate::edge::authorisation::{self, GRPC, Row};
+use crate::edge::authority::Authenticated;
+use crate::edge::gate::{Gate, timed_out};
+
+/// Calls of one stream that are served at one time. Further ones stay in the stream's flow-control window.
+const CALLS_IN_FLIGHT_MAX: usize = 256;
+
+type Running = Pin<Box<dyn Future<Output = CallAnswer> + Send>>;
+
+/// The answers to the calls of one stream.
+pub struct Calls {
+    parts: Arc<ServiceParts>,
+    gate: Arc<Gate>,
+    caller: Arc<Authenticated>,
+    incoming: Streaming<Call>,
+    /// Calls are still taken: the client has not closed its side, nothing failed, and the node is not stopping.
+    open: bool,
+    /// Why the calls ended, if not by the client's wish.
+    failure: Option<Status>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    running: FuturesUnordered<Running>,
+}
+
+impl Calls {
+    pub(super) fn new(
+        parts: Arc<ServiceParts>,
+        gate: Arc<Gate>,
+        caller: Arc<Authenticated>,
+        incoming: Streaming<Call>,
+    ) -> Self {
+        Self {
+            parts,
+            stop: Box::pin(gate.stop.clone().cancelled_owned()),
+            gate,
+            caller,
+            incoming,
+            open: true,
+            failure: None,
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    /// Begins the calls that have arrived, up to the bound.
+    fn take_calls(&mut self, context: &mut Context<'_>) {
+        if self.open && self.stop.as_mut().poll(context).is_ready() {
+            self.open = false;
+        }
+        while self.open && self.running.len() < CALLS_IN_FLIGHT_MAX {
+            match Pin::new(&mut self.incoming).poll_next(context) {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(call))) => {
+                    let running = self.begin(call);
+                    self.running.push(running);
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    self.failure = Some(status);
+                    self.open = false;
+                }
+                Poll::Ready(None) => self.open = false,
+            }
+        }
+    }
+
+    fn begin(&self, call: Call) -> Running {
+        let parts = Arc::clone(&self.parts);
+        let gate = Arc::clone(&self.gate);
+        let caller = Arc::clone(&self.caller);
+        Box::pin(async move {
+            let begun = gate.clock.monotonic();
+            let in_flight = gate.metrics.request_begins();
+            let row = call.method.as_ref().and_then(row_of);
+            let asked =
+                (call.timeout_ms > 0).then(|| Duration::from_millis(call.timeout_ms.into()));
+            let answer = match (call.method, row) {
+                (Some(method), Some(row)) => match gate.enter(row, &caller, asked) {
+                    Ok(pass) => {
+                        let context = CallContext::new(caller, pass.answer_by);
+                        let serving = serve(&parts, &context, method);
+                        match tokio::time::timeout_at(pass.cut_off, serving).await {
+                            Ok(answer) => answer,
+                            Err(_) => Answer::Error(timed_out(row.effect)),
+                        }
+                    }
+                    Err(detail) => Answer::Error(detail),
+                },
+                _ => Answer::Error(ErrorDetail::new(
+                    Code::MethodUnknown,
+                    "the call names no method that this node serves",
+                )),
+            };
+            drop(in_flight);
+            let code = match &answer {
+                Answer::Error(detail) => detail.known_code().map_or("unknown", Code::label),
+                _ => "OK",
+            };
+            let took = gate.clock.monotonic().saturating_duration_since(begun);
+            let name = row.map_or("unknown", |row| row.name);
+            gate.metrics.request_answered(name, code, took);
+            CallAnswer {
+                id: call.id,
+                answer: Some(answer),
+            }
+        })
+    }
+}
+
+impl Stream for Calls {
+    type Item = Result<CallAnswer, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.take_calls(context);
+        match Pin::new(&mut this.running).poll_next(context) {
+            Poll::Ready(Some(answer)) => Poll::Ready(Some(Ok(answer))),
+            Poll::Ready(None) if !this.open => Poll::Ready(this.failure.take().map(Err)),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn row_of(method: &Method) -> Option<&'static Row> {
+    let path = match method {
+        Method::Submit(_) => "/banyan.v1.Registry/Submit",
+        Method::SubmitBatch(_) => "/banyan.v1.Registry/SubmitBatch",
+        Method::GetPerson(_) => "/banyan.v1.Registry/GetPerson",
+        Method::FindPersons(_) => "/banyan.v1.Registry/FindPersons",
+        Method::GetHistory(_) => "/banyan.v1.Registry/GetHistory",
+    };
+    authorisation::find(GRPC, path)
+}
+
+async fn serve(parts: &ServiceParts, context: &CallContext, method: Method) -> Answer {
+    let answer = match method {
+        Method::GetPerson(request) => parts
+            .get_person(context, request)
+            .await
+            .map(Answer::GetPerson),
+        Method::FindPersons(request) => parts
+            .find_persons(context, request)
+            .await
+            .map(Answer::FindPersons),
+        Method::GetHistory(request) => parts
+            .get_history(context, request)
+            .await
+            .map(Answer::GetHistory),
+        Method::Submit(request) => parts.submit(context, request).await.map(Answer::Submit),
+        Method::SubmitBatch(request) => parts
+            .submit_batch(context, request)
+            .await
+            .map(Answer::SubmitBatch),
+    };
+    answer.unwrap_or_else(Answer::Error)
+}
