@@ -58,14 +58,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
 
+    // The codec of the services asks for the name of a message, to find its descriptor.
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     tonic_prost_build::configure()
+        .codec_path("crate::bounded::BoundedCodec")
         .bytes(".")
+        // A form is some 2.5 KiB as a struct. Without the box every element of a batch would be, an empty one too.
+        .boxed(".banyan.v1.Command.kind")
         .skip_debug(WITHOUT_DEBUG)
         .skip_debug([
             ".banyan.v1.GetPersonRequest.number",
             ".banyan.internal.v1.LogEntry",
         ])
         .emit_rerun_if_changed(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }

@@ -30,6 +30,7 @@ use commands::{
 use exit::Exit;
 use failure::Failure;
 use global::Global;
+use nix::sys::stat::{Mode, umask};
 
 /// The national population registry at the command line.
 #[derive(Debug, Parser)]
@@ -85,6 +86,8 @@ enum Noun {
 }
 
 fn main() -> ExitCode {
+    // Forms, rejected rows, keys and the data of a demonstration's nodes: no one else reads them.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refused_arguments(&error),

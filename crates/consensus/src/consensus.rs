@@ -455,7 +455,7 @@ where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
 {
-    /// The service that peers call, to be mounted on a server with the peers' authority; none under a simulated wire.
+    /// The service that peers call, to be served by [`PeerService::serve`], which identifies the callers; none under a simulated wire.
     #[must_use]
     pub fn peer_service(&self) -> Option<PeerService<R, SM>> {
         let peers = self.inner.peers.as_ref()?;

@@ -29,7 +29,7 @@ pub struct AuditRecord {
     pub command: CommandName,
     /// How it was decided.
     pub decision: Decision,
-    /// Whose record, where one was touched.
+    /// Whose record it was about, as far as the registry knows: a refusal names the person too.
     pub person: Option<PersonId>,
     /// The version made.
     pub version: Option<VersionNumber>,

@@ -147,5 +147,7 @@ coded! {
         WardNotInProvince = 6 "WARD_NOT_IN_PROVINCE",
         /// The PIN opens with another place than that of the birth registration.
         PinOfOtherProvince = 7 "PIN_OF_OTHER_PROVINCE",
+        /// The death was recorded where it happened, by an office that is not the person's own.
+        DeathRecordedElsewhere = 8 "DEATH_RECORDED_ELSEWHERE",
     }
 }

@@ -5,13 +5,11 @@ use std::fmt;
 use crate::codes::Sex;
 use crate::date::CalendarDate;
 use crate::ids::{Fingerprint, IdempotencyKey, VersionNumber};
-use crate::limits::REASON_CHARS_MAX;
 use crate::name::PersonName;
 use crate::person::{Death, Ethnicity, Nationalities, PersonData, RelatedPerson};
 use crate::pin::Pin;
-use crate::places::Place;
-use crate::provenance::{Actor, CommandName, FormKey, LegalBasis, Office, SourceDocument};
-use crate::text::Text;
+use crate::places::{AreaCode, Place};
+use crate::provenance::{Actor, CommandName, FormKey, LegalBasis, Office, Reason, SourceDocument};
 
 /// Version of the meaning of commands that this program applies. A log entry of another version stops the node.
 pub const COMMAND_VERSION: u32 = 1;
@@ -28,10 +26,11 @@ pub struct CommandHead {
 }
 
 impl CommandHead {
-    /// What makes the document unique among first registrations.
+    /// What makes the document unique among first registrations by those who act for an area, or by the centre.
     #[must_use]
-    pub fn form_key(&self) -> FormKey {
+    pub fn form_key(&self, area: Option<AreaCode>) -> FormKey {
         FormKey {
+            area,
             office: self.office.clone(),
             kind: self.document.kind,
             number: self.document.number.clone(),
@@ -91,7 +90,7 @@ pub struct CorrectPerson {
     /// The corrected record.
     pub data: PersonData,
     /// Why.
-    pub reason: Text<REASON_CHARS_MAX>,
+    pub reason: Reason,
 }
 
 /// Records a death, or that a court declared the person missing.

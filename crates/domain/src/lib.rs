@@ -17,10 +17,12 @@ mod date;
 mod event;
 mod faults;
 mod ids;
+mod letters;
 pub mod limits;
 mod memory;
 mod name;
 mod outcome;
+mod page;
 mod person;
 mod pin;
 mod places;
@@ -49,6 +51,7 @@ pub use ids::{
 pub use memory::{MemoryView, OverlayView};
 pub use name::{NameKey, PersonName};
 pub use outcome::{Accepted, Outcome, StoredOutcome};
+pub use page::PinPage;
 pub use person::{
     Death, Ethnicity, Finding, Household, Nationalities, PersonData, PersonVersion, RelatedPerson,
     Religion, TemporaryStay,
@@ -57,7 +60,7 @@ pub use pin::{Cmnd, Contradiction, Pin, PinBucket, PinExplanation};
 pub use places::{AreaCode, CountryCode, DistrictCode, Place, ProvinceCode, WardCode};
 pub use provenance::{
     Actor, CommandName, DocumentKind, DocumentNumber, FormKey, LegalBasis, Office, Principal,
-    Provenance, Role, SourceDocument,
+    Provenance, Reason, Role, SourceDocument,
 };
 pub use rejection::{PlaceProblem, Rejection};
 pub use text::{AsciiCode, Text};

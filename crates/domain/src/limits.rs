@@ -52,11 +52,17 @@ pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Persons that one look-up returns.
 pub const FIND_LIMIT_MAX: usize = 100;
 
-/// Numbers of a salted sequence that are tried before the bucket is scanned.
+/// Numbers of a salted sequence that are tried before the pages of the bucket are looked through.
 pub const PIN_TRIES_MAX: usize = 64;
 
 /// Numbers in one bucket of personal identification numbers: six free digits.
 pub const BUCKET_NUMBERS: u32 = 1_000_000;
+
+/// Numbers in one page of a bucket; the last page of a bucket is shorter.
+pub const PAGE_NUMBERS: u32 = 4_096;
+
+/// Pages in a bucket.
+pub const BUCKET_PAGES: u16 = 245;
 
 /// First year that a date may have.
 pub const YEAR_MIN: u16 = 1800;
@@ -67,4 +73,6 @@ pub const YEAR_MAX: u16 = 2399;
 const _: () = assert!(NAME_PART_CHARS_MAX <= NAME_CHARS_MAX);
 const _: () = assert!(NAME_CHARS_MAX <= RAW_TEXT_CHARS_MAX);
 const _: () = assert!(PIN_TRIES_MAX < BUCKET_NUMBERS as usize);
+const _: () = assert!(BUCKET_NUMBERS.div_ceil(PAGE_NUMBERS) == BUCKET_PAGES as u32);
+const _: () = assert!(BUCKET_PAGES <= 256 && PAGE_NUMBERS <= u16::MAX as u32);
 const _: () = assert!(YEAR_MIN < 1900 && YEAR_MAX == 2399);

@@ -1,12 +1,14 @@
 //! The state in memory: pending changes of a batch laid over a view, and a whole registry for models and tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::audit::AuditRecord;
 use crate::event::Event;
 use crate::ids::{IdempotencyKey, PersonId, VersionNumber};
 use crate::name::NameKey;
 use crate::outcome::StoredOutcome;
+use crate::page::PinPage;
 use crate::person::PersonVersion;
 use crate::pin::{Cmnd, Pin, PinBucket};
 use crate::provenance::{FormKey, Principal};
@@ -18,6 +20,8 @@ use crate::view::{Counters, View, ViewFault};
 struct Changes {
     versions: BTreeMap<PersonId, Box<PersonVersion>>,
     pins: BTreeMap<Pin, PersonId>,
+    pages: BTreeMap<PinPage, u16>,
+    full_pages: BTreeMap<PinBucket, u16>,
     cmnds: BTreeMap<Cmnd, Option<PersonId>>,
     forms: BTreeMap<FormKey, PersonId>,
     outcomes: BTreeMap<IdempotencyKey, BTreeMap<Principal, Box<StoredOutcome>>>,
@@ -32,6 +36,12 @@ impl Changes {
             }
             Mutation::BindPin { pin, person } => {
                 self.pins.insert(pin, person);
+            }
+            Mutation::CountPage { page, used } => {
+                self.pages.insert(page, used);
+            }
+            Mutation::CountFullPages { bucket, pages } => {
+                self.full_pages.insert(bucket, pages);
             }
             Mutation::BindCmnd { cmnd, person } => {
                 self.cmnds.insert(cmnd, Some(person));
@@ -63,14 +73,6 @@ impl Changes {
 
     fn outcome(&self, principal: &Principal, key: &IdempotencyKey) -> Option<&StoredOutcome> {
         self.outcomes.get(key)?.get(principal).map(AsRef::as_ref)
-    }
-
-    fn pins_in(&self, bucket: &PinBucket) -> usize {
-        let (first, last) = (
-            Pin::in_bucket(*bucket, 0),
-            Pin::in_bucket(*bucket, crate::limits::BUCKET_NUMBERS - 1),
-        );
-        self.pins.range(first..=last).count()
     }
 }
 
@@ -140,23 +142,33 @@ impl<V: View> View for OverlayView<'_, V> {
         }
     }
 
-    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault> {
-        // The base gives its free serials in a cycle. Among as many different ones as there are pending numbers in
-        // the bucket and one more, at least one is free here too, if any is.
-        let mut from = from;
-        for _ in 0..=self.changes.pins_in(bucket) {
-            match self.base.first_free_serial(bucket, from)? {
-                None => return Ok(None),
-                Some(serial)
-                    if !self
-                        .changes
-                        .pins
-                        .contains_key(&Pin::in_bucket(*bucket, serial)) =>
-                {
-                    return Ok(Some(serial));
-                }
-                Some(serial) => from = (serial + 1) % crate::limits::BUCKET_NUMBERS,
+    fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {
+        match self.changes.pages.get(page) {
+            Some(used) => Ok(*used),
+            None => self.base.used_in_page(page),
+        }
+    }
+
+    fn full_pages(&self, bucket: &PinBucket) -> Result<u16, ViewFault> {
+        match self.changes.full_pages.get(bucket) {
+            Some(pages) => Ok(*pages),
+            None => self.base.full_pages(bucket),
+        }
+    }
+
+    fn first_free_serial(
+        &self,
+        bucket: &PinBucket,
+        serials: Range<u32>,
+    ) -> Result<Option<u32>, ViewFault> {
+        // Each round that does not end here passes one pending number, and none is met twice.
+        let mut rest = serials;
+        while let Some(serial) = self.base.first_free_serial(bucket, rest.clone())? {
+            let pin = Pin::in_bucket(*bucket, serial);
+            if !self.changes.pins.contains_key(&pin) {
+                return Ok(Some(serial));
             }
+            rest.start = serial + 1;
         }
         Ok(None)
     }
@@ -269,16 +281,22 @@ impl View for MemoryView {
         Ok(self.changes.outcome(principal, key).cloned())
     }
 
-    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault> {
-        let free = |serial: &u32| {
-            !self
-                .changes
-                .pins
-                .contains_key(&Pin::in_bucket(*bucket, *serial))
-        };
-        Ok((from..crate::limits::BUCKET_NUMBERS)
-            .chain(0..from)
-            .find(free))
+    fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {
+        Ok(self.changes.pages.get(page).copied().unwrap_or_default())
+    }
+
+    fn full_pages(&self, bucket: &PinBucket) -> Result<u16, ViewFault> {
+        let pages = self.changes.full_pages.get(bucket);
+        Ok(pages.copied().unwrap_or_default())
+    }
+
+    fn first_free_serial(
+        &self,
+        bucket: &PinBucket,
+        mut serials: Range<u32>,
+    ) -> Result<Option<u32>, ViewFault> {
+        let pins = &self.changes.pins;
+        Ok(serials.find(|serial| !pins.contains_key(&Pin::in_bucket(*bucket, *serial))))
     }
 
     fn counters(&self) -> Result<Counters, ViewFault> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::date::BirthDate;
 use crate::faults::{FieldFault, ValueFault};
+use crate::letters::{is_letter, lower};
 use crate::limits::{NAME_CHARS_MAX, NAME_PART_CHARS_MAX};
 use crate::text::normalise;
 
@@ -106,10 +107,11 @@ impl PersonName {
         full
     }
 
-    /// What two spellings of one name share: the whole name in lower case.
+    /// What two spellings of one name share: the whole name in lower case, letter by letter. The tables are part of the state
+    /// format: see `letters.rs`.
     #[must_use]
     pub fn search_key(&self) -> String {
-        self.full().to_lowercase()
+        self.full().chars().map(lower).collect()
     }
 }
 
@@ -123,7 +125,7 @@ impl fmt::Debug for PersonName {
 fn part(raw: &str) -> Result<String, ValueFault> {
     let text = normalise(raw, NAME_PART_CHARS_MAX)?;
     let foreign = |character: char| {
-        !(character.is_alphabetic()
+        !(is_letter(character)
             || unicode_normalization::char::is_combining_mark(character)
             || matches!(character, ' ' | '\'' | '’' | '-' | '.' | ','))
     };
@@ -132,7 +134,7 @@ fn part(raw: &str) -> Result<String, ValueFault> {
             "must hold letters, spaces, apostrophes, hyphens, full stops and commas only",
         ));
     }
-    if !text.is_empty() && !text.chars().any(char::is_alphabetic) {
+    if !text.is_empty() && !text.chars().any(is_letter) {
         return Err(ValueFault::new("must hold a letter"));
     }
     Ok(text)

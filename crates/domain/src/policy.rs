@@ -2,23 +2,29 @@
 //!
 //! | action | registrar of an area | centre | operator |
 //! |---|---|---|---|
-//! | register a person | birth registration, permanent, temporary or current residence in the area | yes | no |
+//! | register a person | record in the area | yes | no |
+//! | ... under a number issued before | also: birth registration in the area, and the number opens with its province | yes | no |
 //! | register a birth | birth registration in the area | yes | no |
 //! | correct a person | record in the area | yes | no |
-//! | record a death | record in the area, or death in the area | yes | no |
+//! | record a death | home in the area; or death in the area, with a death certificate or a court's decision | yes | no |
 //! | read a person, find, history | in the area: all; elsewhere: identity fields | yes | no |
 //! | administer the cluster, read metrics | no | no | yes |
 //!
 //! A record is *in an area* if its place of birth registration or its permanent, temporary or current residence lies
-//! there. The identity fields are number, name, birth date, sex, nationality and life status: what a look-up by number,
-//! name and birth date must show so that the registrar knows whom it found (Decree 70/2024/ND-CP Art. 10). The rest is
-//! withheld by name, never silently left out.
+//! there. A person's *home* is the permanent residence, and where none is known the temporary residence and the place of
+//! birth registration. A number that was issued before and names another place than the registrar's area is for the centre to
+//! confirm and enter: whoever could write it down could use up the numbers of any province (ADR 0017).
+//!
+//! The identity fields are number, name, birth date, sex, nationality and life status: what a look-up by number, name and
+//! birth date must show so that the registrar knows whom it found (Decree 70/2024/ND-CP Art. 10). The rest is withheld by
+//! name, never silently left out.
 
 use crate::command::{Command, Envelope};
 use crate::ids::PersonId;
 use crate::person::{Death, PersonData};
+use crate::pin::Pin;
 use crate::places::{AreaCode, Place};
-use crate::provenance::{Actor, CommandName, Role};
+use crate::provenance::{Actor, CommandName, DocumentKind, Role};
 use crate::units::Units;
 
 /// What somebody wants to do.
@@ -41,10 +47,24 @@ pub enum Action {
 /// What it is to be done to.
 #[derive(Debug, Clone, Copy)]
 pub enum Resource<'a> {
-    /// A record: as it stands, or as it would be registered.
+    /// A record as it stands.
     Record(&'a PersonData),
-    /// A record whose person died at a place.
-    RecordAndDeath(&'a PersonData, &'a Death),
+    /// A record as it would be registered.
+    Registration {
+        /// The record.
+        data: &'a PersonData,
+        /// The number, where one was issued before.
+        pin: Option<&'a Pin>,
+    },
+    /// A death that is to be recorded.
+    Death {
+        /// The record as it stands.
+        data: &'a PersonData,
+        /// The death.
+        death: &'a Death,
+        /// What proves it.
+        document: DocumentKind,
+    },
     /// The place where a birth is to be registered.
     BirthPlace(&'a Place),
     /// A record that was not read yet: only the role is judged, and the decision must be repeated with the record. Until
@@ -101,6 +121,10 @@ pub enum Denial {
     Role,
     /// The record lies outside the registrar's area.
     OutsideArea,
+    /// The number is one of another place; the centre confirms and enters it.
+    NumberUnconfirmed,
+    /// The person's home is elsewhere, and the document does not prove the death.
+    DeathUnproven,
 }
 
 impl Denial {
@@ -110,6 +134,12 @@ impl Denial {
         match self {
             Self::Role => "the role does not carry this action",
             Self::OutsideArea => "the record lies outside the actor's area",
+            Self::NumberUnconfirmed => {
+                "a number of another place than the actor's area is confirmed and entered by the centre"
+            }
+            Self::DeathUnproven => {
+                "outside the person's home area a death needs a death certificate or a court's decision"
+            }
         }
     }
 }
@@ -134,36 +164,78 @@ pub fn decide(actor: &Actor, action: Action, resource: &Resource<'_>) -> Result<
         ) => Ok(Fields::All),
         // The edge lets a command through whose record it has not read; apply judges it by the record.
         (Role::Registrar { .. }, Action::Submit(_), Resource::UnreadRecord) => Ok(Fields::All),
-        (Role::Registrar { area }, Action::Submit(_), _) => {
-            if concerns(resource, *area) {
-                Ok(Fields::All)
-            } else {
-                Err(Denial::OutsideArea)
-            }
+        (Role::Registrar { area }, Action::Submit(command), _) => {
+            may_submit(*area, command, resource).map(|()| Fields::All)
         }
         (
             Role::Registrar { area },
             Action::ReadPerson | Action::FindPersons | Action::ReadHistory,
             _,
-        ) => Ok(if concerns(resource, *area) {
-            Fields::All
-        } else {
-            Fields::Identity
+        ) => Ok(match resource {
+            Resource::Record(data) if record_lies_in(data, *area) => Fields::All,
+            _ => Fields::Identity,
         }),
         (Role::Operator, _, _) => Err(Denial::Role),
     }
 }
 
-/// Whether a resource is known to lie in an area. The cluster and a record that was not read lie in none.
-fn concerns(resource: &Resource<'_>, area: AreaCode) -> bool {
-    match resource {
-        Resource::Record(data) => record_lies_in(data, area),
-        Resource::RecordAndDeath(data, death) => {
-            record_lies_in(data, area) || Units::current().lies_in(&death.place, area)
+/// What a registrar may write. A command that does not go with its resource is denied.
+fn may_submit(area: AreaCode, command: CommandName, resource: &Resource<'_>) -> Result<(), Denial> {
+    let units = Units::current();
+    let inside = match (command, resource) {
+        (CommandName::RegisterPerson, Resource::Registration { data, pin }) => {
+            let inside = record_lies_in(data, area);
+            if inside && pin.is_some_and(|pin| !vouches(area, pin, data)) {
+                return Err(Denial::NumberUnconfirmed);
+            }
+            inside
         }
-        Resource::BirthPlace(place) => Units::current().lies_in(place, area),
-        Resource::UnreadRecord | Resource::Cluster => false,
+        (CommandName::RegisterBirth, Resource::BirthPlace(place)) => units.lies_in(place, area),
+        (CommandName::CorrectPerson, Resource::Record(data)) => record_lies_in(data, area),
+        (
+            CommandName::RecordDeath,
+            Resource::Death {
+                data,
+                death,
+                document,
+            },
+        ) => {
+            let at_home = is_at_home(data, area);
+            let died_here = units.lies_in(&death.place, area);
+            if died_here && !at_home && !document.proves_death() {
+                return Err(Denial::DeathUnproven);
+            }
+            at_home || died_here
+        }
+        _ => return Err(Denial::Role),
+    };
+    if inside {
+        Ok(())
+    } else {
+        Err(Denial::OutsideArea)
     }
+}
+
+/// Whether those who act for an area can know that this number was issued: it opens with the province where the birth was
+/// registered, and that was in the area.
+fn vouches(area: AreaCode, pin: &Pin, data: &PersonData) -> bool {
+    let place = &data.birth_registration_place;
+    let units = Units::current();
+    let province = pin.bucket().province();
+    province.is_some() && province == units.province_of(place) && units.lies_in(place, area)
+}
+
+/// Whether a person's home lies in an area: the permanent residence, and where none is known in Viet Nam, the temporary
+/// residence or the place of birth registration.
+#[must_use]
+pub fn is_at_home(data: &PersonData, area: AreaCode) -> bool {
+    let units = Units::current();
+    if units.province_of(&data.permanent_residence).is_some() {
+        return units.lies_in(&data.permanent_residence, area);
+    }
+    let stay = data.temporary_residence.as_ref();
+    stay.is_some_and(|stay| units.lies_in(stay.place(), area))
+        || units.lies_in(&data.birth_registration_place, area)
 }
 
 fn record_lies_in(data: &PersonData, area: AreaCode) -> bool {
@@ -202,7 +274,10 @@ impl<T> Authorised<T> {
 /// Why not.
 pub fn authorise(envelope: Envelope) -> Result<Authorised<Envelope>, Denial> {
     let resource = match &envelope.command {
-        Command::RegisterPerson(command) => Resource::Record(&command.data),
+        Command::RegisterPerson(command) => Resource::Registration {
+            data: &command.data,
+            pin: command.pin.as_ref(),
+        },
         Command::RegisterBirth(command) => Resource::BirthPlace(&command.birth_registration_place),
         Command::CorrectPerson(_) | Command::RecordDeath(_) => Resource::UnreadRecord,
     };

@@ -6,7 +6,9 @@ use crate::codes::{DeathKind, coded};
 use crate::date::CalendarDate;
 use crate::faults::ValueFault;
 use crate::ids::{NodeId, Timestamp};
-use crate::limits::{DOCUMENT_NUMBER_CHARS_MAX, OFFICE_CHARS_MAX, PRINCIPAL_CHARS_MAX};
+use crate::limits::{
+    DOCUMENT_NUMBER_CHARS_MAX, OFFICE_CHARS_MAX, PRINCIPAL_CHARS_MAX, REASON_CHARS_MAX,
+};
 use crate::places::AreaCode;
 use crate::text::{AsciiCode, Text};
 
@@ -19,6 +21,9 @@ pub type Office = AsciiCode<OFFICE_CHARS_MAX>;
 /// Number of a source document as printed on it. Numbers of decisions hold Vietnamese letters (`15/2021/QĐST-VDS`). It leads
 /// to a person and so its `Debug` hides it.
 pub type DocumentNumber = Text<DOCUMENT_NUMBER_CHARS_MAX>;
+
+/// Why a record was corrected, in the officer's words. It may tell of the person and so its `Debug` hides it.
+pub type Reason = Text<REASON_CHARS_MAX>;
 
 /// What an actor may do follows from this. From the certificate, never from a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,12 +114,38 @@ coded! {
         UpdateForm = 2 "UPDATE_FORM",
         /// Birth certificate.
         BirthCertificate = 3 "BIRTH_CERTIFICATE",
-        /// Death certificate.
+        /// Death certificate, or the death notice of a hospital or another agency (giấy báo tử).
         DeathCertificate = 4 "DEATH_CERTIFICATE",
         /// Decision of a court.
         CourtDecision = 5 "COURT_DECISION",
         /// Another document.
         Other = 6 "OTHER",
+    }
+}
+
+impl DocumentKind {
+    /// Whether such a document carries a death of that kind in that command. Only a court declares a person missing. A death
+    /// needs a certificate or notice, a court's decision, or a paper in place of one (Decree 123/2015/ND-CP Art. 4); at first
+    /// collection the form itself names it (Law 59/2014/QH13 Art. 9(1)(p)).
+    #[must_use]
+    pub const fn carries_death(self, kind: DeathKind, command: CommandName) -> bool {
+        match kind {
+            DeathKind::Missing => matches!(self, Self::CourtDecision),
+            DeathKind::Deceased => {
+                self.proves_death()
+                    || matches!(self, Self::Other)
+                    || matches!(
+                        (self, command),
+                        (Self::CollectionForm, CommandName::RegisterPerson)
+                    )
+            }
+        }
+    }
+
+    /// Whether such a document proves a death also to an office that does not know the person.
+    #[must_use]
+    pub const fn proves_death(self) -> bool {
+        matches!(self, Self::DeathCertificate | Self::CourtDecision)
     }
 }
 
@@ -130,8 +161,13 @@ pub struct SourceDocument {
 }
 
 /// Names the document of a first registration: a form or certificate is entered once.
+///
+/// The office is what the client writes. The area is what its certificate says, so that nobody takes up the numbers of an
+/// office outside its own area (ADR 0017).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FormKey {
+    /// Area of the registrar who entered it; none for the centre, whose forms count in the whole country.
+    pub area: Option<AreaCode>,
     /// Office that entered it.
     pub office: Office,
     /// Kind of document.
@@ -205,6 +241,8 @@ pub struct Provenance {
     pub document: SourceDocument,
     /// The command.
     pub command: CommandName,
+    /// Why, where the command says so: a correction does.
+    pub reason: Option<Reason>,
     /// Index of the log entry that carried it.
     pub log_index: u64,
 }

@@ -1,9 +1,10 @@
 //! The registry's deterministic "no": replicated, and the same on every retry.
 
+use crate::codes::DeathKind;
 use crate::ids::VersionNumber;
 use crate::pin::Contradiction;
 use crate::policy::Denial;
-use crate::provenance::{CommandName, LegalBasis};
+use crate::provenance::{CommandName, DocumentKind, LegalBasis};
 
 /// Why a command had no effect. Says what was found, never whose data it was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -55,6 +56,8 @@ pub enum Rejection {
     BirthPlaceUnknown {
         /// Why.
         reason: PlaceProblem,
+        /// Dotted path of the place.
+        field: String,
     },
     /// The bucket's million numbers are given out.
     #[error("all numbers of this province, sex and birth year are given out")]
@@ -75,6 +78,14 @@ pub enum Rejection {
         basis: LegalBasis,
         /// The command.
         command: CommandName,
+    },
+    /// The source document does not carry the death, or the disappearance, that the command records.
+    #[error("a document of kind {} does not carry the status {}", .document.label(), .death.label())]
+    DocumentMismatch {
+        /// Kind of the document given.
+        document: DocumentKind,
+        /// What it was to carry.
+        death: DeathKind,
     },
 }
 
@@ -112,6 +123,7 @@ impl Rejection {
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::NotAllowed { .. } => "NOT_ALLOWED_AT_DECISION",
             Self::LegalBasisMismatch { .. } => "LEGAL_BASIS_MISMATCH",
+            Self::DocumentMismatch { .. } => "DOCUMENT_MISMATCH",
         }
     }
 }

@@ -7,6 +7,7 @@ use unicode_normalization::{
 };
 
 use crate::faults::ValueFault;
+use crate::letters::is_space;
 use crate::limits::{COMBINING_RUN_MAX, RAW_TEXT_CHARS_MAX};
 
 /// Normalises a text: NFC, white space trimmed and folded to single spaces.
@@ -66,7 +67,7 @@ fn fold_spaces(
     let mut text = String::with_capacity(capacity);
     let mut marks = 0;
     for character in characters {
-        if character.is_whitespace() {
+        if is_space(character) {
             if !text.is_empty() && !text.ends_with(' ') {
                 text.push(' ');
             }

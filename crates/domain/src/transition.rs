@@ -5,8 +5,9 @@ use crate::event::Event;
 use crate::ids::{IdempotencyKey, PersonId};
 use crate::name::NameKey;
 use crate::outcome::{Outcome, StoredOutcome};
+use crate::page::PinPage;
 use crate::person::PersonVersion;
-use crate::pin::{Cmnd, Pin};
+use crate::pin::{Cmnd, Pin, PinBucket};
 use crate::provenance::{FormKey, Principal};
 use crate::view::Counters;
 
@@ -21,6 +22,20 @@ pub enum Mutation {
         pin: Pin,
         /// The person.
         person: PersonId,
+    },
+    /// So many numbers of the page are given out.
+    CountPage {
+        /// The page.
+        page: PinPage,
+        /// Numbers given out, this one included.
+        used: u16,
+    },
+    /// So many pages of the bucket have no free number left.
+    CountFullPages {
+        /// The bucket.
+        bucket: PinBucket,
+        /// Full pages.
+        pages: u16,
     },
     /// The person's newest version carries this card number.
     BindCmnd {

@@ -155,20 +155,50 @@ impl Units {
             .or_else(|| place.ward.and_then(|code| self.province_of_ward(code)))
     }
 
-    /// Whether a place in Viet Nam lies in an area, as far as its codes say.
+    /// Whether a place in Viet Nam lies in an area. Every unit that the place names and the list knows must say so: whoever
+    /// names the ward of one province and another province lies in neither. Units that are in no list say nothing, and an area
+    /// that is in no list holds no place.
     #[must_use]
     pub fn lies_in(&self, place: &Place, area: AreaCode) -> bool {
         if place.is_abroad() {
             return false;
         }
+        let known_district = place
+            .district
+            .filter(|code| self.districts.contains_key(code));
+        let known_ward = place.ward.filter(|code| self.wards.contains_key(code));
+        // None: the place does not name such a unit.
+        let province_of_district = known_district.map(|code| self.province_of_district(code));
+        let province_of_ward = known_ward.map(|code| self.province_of_ward(code));
+        let in_province = |province: Option<ProvinceCode>| {
+            province.is_some()
+                && place.province.is_none_or(|code| Some(code) == province)
+                && province_of_district.is_none_or(|code| code == province)
+                && province_of_ward.is_none_or(|code| code == province)
+        };
         match area {
-            AreaCode::Province(code) => self.province_of(place) == Some(code),
-            AreaCode::District(code) => {
-                place.district == Some(code)
-                    || (place.district.is_none()
-                        && place.ward.and_then(|ward| self.district_of_ward(ward)) == Some(code))
+            AreaCode::Province(code) => {
+                self.has_province(code)
+                    && in_province(Some(code))
+                    && (place.province.is_some()
+                        || known_district.is_some()
+                        || known_ward.is_some())
             }
-            AreaCode::Ward(code) => place.ward == Some(code),
+            AreaCode::District(code) => {
+                let district_of_ward = known_ward.map(|ward| self.district_of_ward(ward));
+                in_province(self.province_of_district(code))
+                    && place.district.is_none_or(|district| district == code)
+                    && district_of_ward.is_none_or(|district| district == Some(code))
+                    && (place.district.is_some() || known_ward.is_some())
+            }
+            AreaCode::Ward(code) => {
+                let district_of_ward = self.district_of_ward(code);
+                known_ward == Some(code)
+                    && in_province(self.province_of_ward(code))
+                    && place
+                        .district
+                        .is_none_or(|district| Some(district) == district_of_ward)
+            }
         }
     }
 

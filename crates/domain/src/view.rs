@@ -1,7 +1,10 @@
 //! What apply may read: the state as of the entry before, and nothing else.
 
+use std::ops::Range;
+
 use crate::ids::{IdempotencyKey, PersonId, Timestamp};
 use crate::outcome::StoredOutcome;
+use crate::page::PinPage;
 use crate::person::PersonVersion;
 use crate::pin::{Cmnd, Pin, PinBucket};
 use crate::provenance::{FormKey, Principal};
@@ -73,12 +76,28 @@ pub trait View {
         key: &IdempotencyKey,
     ) -> Result<Option<StoredOutcome>, ViewFault>;
 
-    /// The first serial of the bucket that nobody has, from `from` (below a million) upwards and then from 0; `None` when
-    /// all are given.
+    /// How many numbers of the page are given out.
     ///
     /// # Errors
     /// The state could not be read.
-    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault>;
+    fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault>;
+
+    /// How many pages of the bucket have no free number left.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn full_pages(&self, bucket: &PinBucket) -> Result<u16, ViewFault>;
+
+    /// The first of these serials of the bucket (all below a million) that nobody has; `None` when all are given. The work
+    /// is in proportion to the numbers that are passed: apply asks for one page at a time.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn first_free_serial(
+        &self,
+        bucket: &PinBucket,
+        serials: Range<u32>,
+    ) -> Result<Option<u32>, ViewFault>;
 
     /// The counters.
     ///

@@ -17,7 +17,7 @@ mod ports;
 mod process;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,6 +95,9 @@ pub struct LocalCluster {
     lifetime: Lifetime,
     starter: Starter,
     processes: BTreeMap<String, NodeProcess>,
+    /// Nodes that were made here and have not answered yet. Only they are started with the permission to form their data directories: a node
+    /// that is started again on a directory without its data must be refused.
+    unformed: BTreeSet<String>,
     ready_within: Duration,
 }
 
@@ -106,7 +109,7 @@ impl LocalCluster {
     pub async fn start(options: Options) -> Result<LocalCluster, ClusterError> {
         let banyand = find_banyand(options.banyand.as_deref())?;
         let layout = Layout::new(&options.directory)?;
-        let topology = match layout.read_state()? {
+        let (topology, unformed) = match layout.read_state()? {
             Some(state) => {
                 let running = state.nodes.values().filter(|mark| mark.runs()).count();
                 if running > 0 {
@@ -115,9 +118,14 @@ impl LocalCluster {
                         running,
                     });
                 }
-                layout.read_topology()?
+                (layout.read_topology()?, state.unformed)
             }
-            None => prepare(&layout, &options)?,
+            None => {
+                let topology = prepare(&layout, &options)?;
+                let all = topology.nodes().iter().map(|node| node.name().to_owned());
+                let unformed = all.collect();
+                (topology, unformed)
+            }
         };
         let starter = Starter::new().map_err(|source| ClusterError::Start {
             node: "the starter".to_owned(),
@@ -130,6 +138,7 @@ impl LocalCluster {
             lifetime: options.lifetime,
             starter,
             processes: BTreeMap::new(),
+            unformed,
             ready_within: options.ready_within,
         };
         let started = cluster.start_all().await;
@@ -165,6 +174,7 @@ impl LocalCluster {
                 .into_iter()
                 .map(|(name, mark)| (name, NodeProcess::attached(mark)))
                 .collect(),
+            unformed: state.unformed,
             ready_within: Duration::from_secs(60),
             layout,
         })
@@ -334,6 +344,7 @@ impl LocalCluster {
                 config: self.layout.node_config(name),
                 log: self.layout.node_log(name),
                 lifetime: self.lifetime,
+                first_start: self.unformed.contains(name),
             })
             .map_err(|source| ClusterError::Start {
                 node: name.to_owned(),
@@ -379,6 +390,8 @@ impl LocalCluster {
             self.start_node(name)?;
         }
         self.wait_answering(&nodes, self.ready_within).await?;
+        self.unformed.clear();
+        self.write_state()?;
         self.form().await?;
         self.wait_caught_up(&nodes, self.ready_within).await?;
         Ok(())
@@ -422,6 +435,7 @@ impl LocalCluster {
                 .iter()
                 .map(|(name, process)| (name.clone(), process.mark))
                 .collect(),
+            unformed: self.unformed.clone(),
         })
     }
 

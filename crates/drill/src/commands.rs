@@ -76,12 +76,14 @@ pub fn correction(person: &Known, seed: u64, index: u64, step: u32) -> v1::Comma
             index,
             person.day,
         )),
-        kind: Some(v1::command::Kind::CorrectPerson(v1::CorrectPerson {
-            pin: person.pin.clone(),
-            expected_version: person.version,
-            data: Some(data),
-            reason: "blood group from the hospital's record".to_owned(),
-        })),
+        kind: Some(v1::command::Kind::CorrectPerson(Box::new(
+            v1::CorrectPerson {
+                pin: person.pin.clone(),
+                expected_version: person.version,
+                data: Some(data),
+                reason: "blood group from the hospital's record".to_owned(),
+            },
+        ))),
     }
 }
 
@@ -97,14 +99,14 @@ pub fn death(person: &Known, seed: u64, index: u64) -> v1::Command {
             index,
             person.day,
         )),
-        kind: Some(v1::command::Kind::RecordDeath(v1::RecordDeath {
+        kind: Some(v1::command::Kind::RecordDeath(Box::new(v1::RecordDeath {
             pin: person.pin.clone(),
             death: Some(v1::Death {
                 kind: v1::DeathKind::Deceased.into(),
                 date: Some(person.day),
                 place: person.data.birth_registration_place.clone(),
             }),
-        })),
+        }))),
     }
 }
 

@@ -14,7 +14,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use banyan_topology::{Node, Topology};
@@ -31,6 +31,9 @@ use crate::identities;
 pub const VALID_DAYS: u32 = 365;
 /// Certificates are valid from a little in the past, so that a clock that is behind accepts them.
 const BACKDATED: Duration = Duration::minutes(10);
+
+/// Permissions of a directory with keys.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// What to make.
 #[derive(Debug)]
@@ -324,11 +327,13 @@ fn refuse_if_used(directory: &Path) -> Result<(), PkiError> {
     }
 }
 
+/// Makes a directory that only its owner may enter; one that is there already is made so.
 fn make_directory(path: &Path) -> Result<(), PkiError> {
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(DIRECTORY_MODE)
         .create(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE)))
         .map_err(|source| PkiError::Write {
             path: path.to_owned(),
             source,
@@ -360,8 +365,6 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use banyan_wire::identity::Identity;
     use x509_parser::extensions::GeneralName;
     use x509_parser::pem::Pem;
@@ -456,6 +459,24 @@ mod tests {
             valid_days: 30,
         });
         assert!(matches!(again, Err(PkiError::NotEmpty { .. })));
+    }
+
+    #[test]
+    fn a_directory_that_others_could_enter_is_closed_to_them() {
+        let (_, topology) = made();
+        let folder = tempfile::tempdir().unwrap();
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), open).unwrap();
+        create(&Options {
+            directory: folder.path(),
+            topology: &topology,
+            valid_days: 30,
+        })
+        .unwrap();
+        for directory in ["", "nodes", "nodes/central-1", "clients"] {
+            let metadata = fs::metadata(folder.path().join(directory)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{directory}");
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use banyan_node::config::{LoadError, Loaded, NodeConfig, check_file};
 use banyan_node::node::{Ended, Listeners, Node, StartError};
 use banyan_node::{hardening, logging};
+use banyan_storage::FirstStart;
 use clap::{Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 
 /// How the process ends, for a supervisor to tell apart.
 mod exit {
@@ -28,7 +30,7 @@ Exit codes:
     1  something else failed
     2  the command line is wrong
     3  the configuration is wrong, or the check found something
-    4  the data directory is not usable: other cluster, node or format, locked, damaged
+    4  the data directory is not usable: never formed, other cluster, node or format, locked, damaged
     5  an address cannot be listened on
     6  certificates or keys are not usable
    10  a fault while running: restarting will not help before the log was read
@@ -41,6 +43,13 @@ struct Arguments {
     /// The node's configuration file
     #[arg(long, value_name = "FILE", required = true)]
     config: Option<PathBuf>,
+    /// Forms an empty data directory: for the first start of a new node, and for no other
+    ///
+    /// A node that has lost its data directory has forgotten what it voted for and what it acknowledged. It must not come back under its old
+    /// id, so that without this word a node does not start on a directory that was never formed. A directory that is formed is opened as it
+    /// is, so that a first start can be repeated until it succeeds; leave the word out of what restarts the node afterwards.
+    #[arg(long)]
+    first_start: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -72,11 +81,20 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
+    // Whatever a node writes holds personal data, or tells something about it: no one else reads it.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let arguments = Arguments::parse();
     let ended = match (arguments.command, arguments.config) {
         (Some(Command::Config(ConfigCommand::Check { files })), _) => check(&files),
         (Some(Command::Config(ConfigCommand::Show { config, json })), _) => show(&config, json),
-        (None, Some(config)) => run(&config),
+        (None, Some(config)) => run(
+            &config,
+            if arguments.first_start {
+                FirstStart::Permitted
+            } else {
+                FirstStart::Refused
+            },
+        ),
         // clap has refused this already.
         (None, None) => Ok(ExitCode::from(2)),
     };
@@ -92,7 +110,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         return exit::CONFIGURATION;
     }
     match error.downcast_ref::<StartError>() {
-        Some(StartError::DataDirectory(_)) => exit::DATA_DIRECTORY,
+        Some(StartError::DataDirectory(_) | StartError::NotFormed { .. }) => exit::DATA_DIRECTORY,
         Some(StartError::Listen { .. }) => exit::LISTEN,
         Some(StartError::Certificates(_)) => exit::CERTIFICATES,
         _ => exit::FAILED,
@@ -152,7 +170,7 @@ enum Wake {
     Ended(Ended),
 }
 
-fn run(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+fn run(file: &std::path::Path, first_start: FirstStart) -> anyhow::Result<ExitCode> {
     let Loaded {
         config,
         unknown_keys,
@@ -163,7 +181,7 @@ fn run(file: &std::path::Path) -> anyhow::Result<ExitCode> {
     // Before the stores are opened: a signal during a long recovery is then not lost.
     watch_signals(wake.clone())?;
     let listeners = Listeners::bind(&config)?;
-    let node = Node::start(config, listeners, unknown_keys)?;
+    let node = Node::start(config, listeners, unknown_keys, first_start)?;
     node.on_ended(move |ended| {
         let _ = wake.send(Wake::Ended(ended));
     });

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use banyan_storage::{Identity, StoreOptions, Stores};
+use banyan_storage::{FirstStart, Identity, StoreOptions, Stores};
 
 #[path = "../tests/it/workload.rs"]
 mod workload;
@@ -32,7 +32,8 @@ fn main() {
         cluster: "bench".to_owned(),
         node: 1,
     };
-    let stores = Stores::open(directory.path(), &identity, &options).unwrap();
+    let stores =
+        Stores::open(directory.path(), &identity, FirstStart::Permitted, &options).unwrap();
 
     let mut workload = workload::Workload::import(1);
     let mut applying = Duration::ZERO;

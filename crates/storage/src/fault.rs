@@ -1,7 +1,10 @@
 //! The sticky error of a data directory: after the first one, nothing works any more.
 
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use tokio::sync::watch;
 
@@ -106,4 +109,20 @@ impl FaultCell {
         }
         standing
     }
+}
+
+/// Resolves when the watched value changes or a fault stands, whichever is first: whoever waits for progress looks at both then. The
+/// value's sender must outlive the call.
+pub(crate) async fn changed_or_fault<T>(watch: &mut watch::Receiver<T>, fault: &FaultCell) {
+    let (mut changed, mut occurred) = (pin!(watch.changed()), pin!(fault.occurred()));
+    poll_fn(|context| {
+        let woken =
+            changed.as_mut().poll(context).is_ready() || occurred.as_mut().poll(context).is_ready();
+        if woken {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }

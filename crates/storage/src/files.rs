@@ -9,6 +9,21 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Makes a directory with its parents, and the names of those that were not there durable.
+pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.as_os_str().is_empty() || directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory.parent().unwrap_or(Path::new(""));
+    create_directory(parent)?;
+    fs::create_dir_all(directory)?;
+    if parent.as_os_str().is_empty() {
+        sync_directory(Path::new("."))
+    } else {
+        sync_directory(parent)
+    }
+}
+
 /// Makes the content of `file` durable.
 pub(crate) fn sync_file(file: &Path) -> io::Result<()> {
     File::open(file)?.sync_all()

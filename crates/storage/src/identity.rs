@@ -14,6 +14,19 @@ pub const FORMAT_VERSION: u32 = 1;
 const FILE: &str = "identity.json";
 const FORMING: &str = "identity.forming";
 
+/// Whether a data directory without identity may be formed.
+///
+/// A node whose disk was wiped has forgotten its votes and entries. Formed anew under its old id it could vote a second time in a term, and
+/// two leaders of one term could commit different entries at one index. So forming needs somebody's word that this id never ran before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstStart {
+    /// A directory without identity is refused.
+    Refused,
+    /// A directory without identity is formed if it is empty, or if an earlier first start was not finished in it. One that has an
+    /// identity is opened as it is, so that a repeated first start does no harm.
+    Permitted,
+}
+
 /// Names the cluster and the node that a data directory belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -61,6 +74,18 @@ pub enum IdentityError {
         /// The format in the directory.
         found: u32,
     },
+    /// The directory is empty or not there, and forming it was not permitted.
+    #[error("data directory {} holds no identity: no node was ever started on it, or all its data is lost", path.display())]
+    NotFormed {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A first start broke off in the directory, and finishing it was not permitted.
+    #[error("data directory {} holds a first start that was not finished", path.display())]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Something is in the directory, but nothing says whose it is.
     #[error("directory {} is not empty and has no {FILE}: it is no data directory of this program, or has lost its identity", path.display())]
     Missing {
@@ -98,17 +123,27 @@ pub(crate) enum Found {
 
 /// Checks the directory's identity, or starts a new directory.
 ///
-/// A directory without identity is only ever filled when it was empty or when the marker of an unfinished first start lies
-/// in it: losing the identity file must not turn into losing the data.
-pub(crate) fn begin(directory: &Path, identity: &Identity) -> Result<Found, IdentityError> {
+/// A directory without identity is only ever filled with permission, and then only when it was empty or when the marker of an
+/// unfinished first start lies in it: losing the identity file must not turn into losing the data.
+pub(crate) fn begin(
+    directory: &Path,
+    identity: &Identity,
+    first_start: FirstStart,
+) -> Result<Found, IdentityError> {
     let io_error = |source| IdentityError::Io {
         path: directory.to_owned(),
         source,
     };
-    fs::create_dir_all(directory).map_err(io_error)?;
     match fs::read(directory.join(FILE)) {
         Ok(content) => {
             check(directory, identity, &content)?;
+            remove_forming(directory).map_err(io_error)?;
+            if first_start == FirstStart::Permitted {
+                tracing::info!(
+                    directory = %directory.display(),
+                    "a first start was permitted, but the data directory has its identity already: it is opened as it is"
+                );
+            }
             return Ok(Found::Formed);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -119,7 +154,21 @@ pub(crate) fn begin(directory: &Path, identity: &Identity) -> Result<Found, Iden
         names.push(entry.map_err(io_error)?.file_name());
     }
     names.retain(|name| name != "lock" && name != "identity.new");
-    if names.iter().any(|name| name == FORMING) {
+    let unfinished = names.iter().any(|name| name == FORMING);
+    if !names.is_empty() && !unfinished {
+        return Err(IdentityError::Missing {
+            path: directory.to_owned(),
+        });
+    }
+    if first_start == FirstStart::Refused {
+        let path = directory.to_owned();
+        return Err(if unfinished {
+            IdentityError::Unfinished { path }
+        } else {
+            IdentityError::NotFormed { path }
+        });
+    }
+    if unfinished {
         // The first start did not finish. Nothing in it was ever acknowledged: identity comes before the first vote.
         for name in names.iter().filter(|name| *name != FORMING) {
             let path = directory.join(name);
@@ -130,13 +179,15 @@ pub(crate) fn begin(directory: &Path, identity: &Identity) -> Result<Found, Iden
             };
             removed.map_err(io_error)?;
         }
-    } else if names.is_empty() {
-        files::write_atomically(&directory.join(FORMING), b"").map_err(io_error)?;
     } else {
-        return Err(IdentityError::Missing {
-            path: directory.to_owned(),
-        });
+        files::write_atomically(&directory.join(FORMING), b"").map_err(io_error)?;
     }
+    tracing::warn!(
+        directory = %directory.display(),
+        cluster = identity.cluster,
+        node = identity.node,
+        "forming a new data directory: this node has never run before under this id"
+    );
     Ok(Found::Forming)
 }
 
@@ -157,8 +208,17 @@ pub(crate) fn complete(directory: &Path, identity: &Identity) -> Result<(), Iden
         })?;
     content.push(b'\n');
     files::write_atomically(&directory.join(FILE), &content).map_err(io_error)?;
-    fs::remove_file(directory.join(FORMING)).map_err(io_error)?;
-    files::sync_directory(directory).map_err(io_error)
+    remove_forming(directory).map_err(io_error)
+}
+
+/// Removes the marker of an unfinished first start. It must not outlive the first start: should the identity be lost one day, the marker
+/// would say that nothing in the directory matters.
+fn remove_forming(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(FORMING)) {
+        Ok(()) => files::sync_directory(directory),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn check(directory: &Path, identity: &Identity, content: &[u8]) -> Result<(), IdentityError> {

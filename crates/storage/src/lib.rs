@@ -27,6 +27,7 @@ mod fault;
 mod files;
 mod identity;
 mod journal;
+mod lock;
 mod log;
 mod metrics;
 mod options;
@@ -35,8 +36,9 @@ mod state;
 mod stores;
 
 pub use fault::{Fault, FaultCell};
-pub use identity::{FORMAT_VERSION, Identity, IdentityError};
-pub use journal::{AccessRecord, Journal};
+pub use identity::{FORMAT_VERSION, FirstStart, Identity, IdentityError};
+pub use journal::{AccessRecord, AppendError, Journal};
+pub use lock::Closed;
 pub use log::{LogBounds, LogDone, LogRecord, LogStore, Watermark};
 pub use metrics::{Histogram, JournalMetrics, LatencyCounter, LogMetrics, Metrics, StateMetrics};
 pub use options::StoreOptions;
@@ -44,6 +46,6 @@ pub use pending::Pending;
 pub use state::{
     Applied, Checkpoint, CheckpointFile, CheckpointManifest, DigestState, EntryKind, EntryResult,
     Found, Incoming, InstallError, InstallStep, ManifestError, ReadView, StateEntry, StateStore,
-    VerifyError, schema,
+    VerifiedCheckpoint, VerifyError, schema,
 };
 pub use stores::{OpenError, Stores};

@@ -71,9 +71,11 @@ pub struct LogMetrics {
     pub sync: Histogram,
     /// Jobs that wait for the flusher now.
     pub queued: u64,
+    /// Bytes that these jobs hold.
+    pub queued_bytes: u64,
     /// Bytes in the tail cache now.
     pub tail_bytes: u64,
-    /// Index through which the log is durable.
+    /// Index through which the log is durable; zero also while nothing is.
     pub durable_index: u64,
     /// Bytes in memtables now.
     pub memtable_bytes: u64,
@@ -117,7 +119,11 @@ pub struct JournalMetrics {
     pub records: u64,
     /// Bytes of the records kept now.
     pub bytes: u64,
-    /// Records that were deleted because the budget was spent, since the journal was made.
+    /// Bytes that the records may take.
+    pub budget_bytes: u64,
+    /// Records refused because the budget was spent, since the store was opened.
+    pub refused: u64,
+    /// Records that an earlier version of this program deleted because the budget was spent, since the journal was made.
     pub dropped: u64,
 }
 

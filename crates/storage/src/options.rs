@@ -4,6 +4,8 @@ use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, LogLevel, Options,
 };
 
+use crate::lock::Hold;
+
 use crate::state::InstallStep;
 
 const KIB: usize = 1 << 10;
@@ -28,6 +30,8 @@ pub struct StoreOptions {
     pub log_tail_bytes: usize,
     /// Jobs that may wait for the log's flusher; a caller blocks when it is full. Default 4,096.
     pub log_queue: usize,
+    /// Bytes that these jobs may hold; a caller blocks until there is room. A job larger than the bound waits alone. Default 32 MiB.
+    pub log_queue_bytes: usize,
     /// Bytes of entries that one group write takes at most. Default 8 MiB.
     pub log_group_bytes: usize,
     /// Jobs that may wait for the apply thread. Default 64.
@@ -38,7 +42,7 @@ pub struct StoreOptions {
     pub apply_group_commands: usize,
     /// Checkpoints kept; pinned ones stay longer. Default 2.
     pub checkpoints_kept: usize,
-    /// Disk budget of the access records in the journal: beyond it the oldest are deleted, loudly. Default 1 GiB.
+    /// Disk budget of the access records in the journal: beyond it the journal refuses further ones. Default 8 GiB.
     pub journal_budget_bytes: u64,
     /// Open files of each database. Default 256.
     pub open_files_max: i32,
@@ -58,12 +62,13 @@ impl Default for StoreOptions {
             log_write_buffer_bytes: 32 * MIB,
             log_tail_bytes: 64 * MIB,
             log_queue: 4_096,
+            log_queue_bytes: 32 * MIB,
             log_group_bytes: 8 * MIB,
             apply_queue: 64,
             apply_group_bytes: 4 * MIB,
             apply_group_commands: 2_000,
             checkpoints_kept: 2,
-            journal_budget_bytes: 1 << 30,
+            journal_budget_bytes: 8 << 30,
             open_files_max: 256,
             conformance: false,
             install_observer: None,
@@ -75,11 +80,19 @@ impl Default for StoreOptions {
 pub(crate) struct Shared {
     cache: Cache,
     env: Env,
+    hold: Hold,
+}
+
+impl Shared {
+    /// For a database that is opened, so that the directory stays locked until it is closed.
+    pub(crate) fn hold(&self) -> Hold {
+        self.hold.clone()
+    }
 }
 
 impl StoreOptions {
     /// Makes the cache, and sizes the thread pools of the process.
-    pub(crate) fn share(&self) -> Result<Shared, rocksdb::Error> {
+    pub(crate) fn share(&self, hold: Hold) -> Result<Shared, rocksdb::Error> {
         let mut env = Env::new()?;
         env.set_low_priority_background_threads(
             i32::try_from(self.background_threads.max(1)).unwrap_or(1),
@@ -89,6 +102,7 @@ impl StoreOptions {
         Ok(Shared {
             cache: Cache::new_lru_cache(self.block_cache_bytes),
             env,
+            hold,
         })
     }
 
@@ -197,8 +211,8 @@ impl StoreOptions {
         let mut options = self.common(shared);
         options.set_block_based_table_factory(&Self::table(shared, false));
         options.set_write_buffer_size(8 * MIB);
+        // The same at all levels: files of records that do not overlap then move down without being written again.
         options.set_compression_type(DBCompressionType::Lz4);
-        options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_recycle_log_file_num(2);
         options.set_max_total_wal_size(32 * MIB as u64);

@@ -1,6 +1,5 @@
 //! The three stores of a data directory, opened and tied together.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::fault::{Fault, FaultCell};
-use crate::identity::{self, Found, Identity, IdentityError};
+use crate::identity::{self, FirstStart, Found, Identity, IdentityError};
 use crate::journal::Journal;
+use crate::lock::{Closed, Hold};
 use crate::log::{LogDone, LogStore};
 use crate::metrics::Metrics;
 use crate::options::StoreOptions;
@@ -55,6 +55,13 @@ pub enum OpenError {
         /// The newest group known to be synced.
         synced: u64,
     },
+    /// The directory has its identity but not its log. Votes and entries that this node has promised are lost with it: the node must not
+    /// start with an empty one in its place.
+    #[error("the log of a formed data directory is gone: {} is missing or empty", path.display())]
+    LogGone {
+        /// What was looked for.
+        path: PathBuf,
+    },
     /// A stored value is damaged.
     #[error(transparent)]
     Damaged(#[from] Fault),
@@ -70,8 +77,7 @@ pub struct Stores {
     /// Node-local records.
     pub journal: Journal,
     fault: FaultCell,
-    /// Held open: closing it gives the directory up.
-    lock: Arc<File>,
+    hold: Hold,
 }
 
 impl Clone for Stores {
@@ -81,45 +87,70 @@ impl Clone for Stores {
             state: self.state.clone(),
             journal: self.journal.clone(),
             fault: self.fault.clone(),
-            lock: Arc::clone(&self.lock),
+            hold: self.hold.clone(),
         }
     }
 }
 
 impl Stores {
-    /// Opens the data directory, or makes it if it does not exist or is empty. Blocks for as long as recovery takes (the log
-    /// is read once).
+    /// Opens the data directory, or makes it where `first_start` permits it and it does not exist or is empty. Blocks for as long as
+    /// recovery takes (the log is read once).
     ///
     /// # Errors
-    /// See [`OpenError`]: another cluster's, node's or format's directory, one in use, damaged records, or an IO error.
+    /// See [`OpenError`]: a directory without identity that may not be formed, another cluster's, node's or format's directory, one in use,
+    /// a log that is gone, damaged records, or an IO error.
     pub fn open(
         directory: &Path,
         identity: &Identity,
+        first_start: FirstStart,
         options: &StoreOptions,
     ) -> Result<Self, OpenError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
-        std::fs::create_dir_all(directory).map_err(io_error(directory))?;
-        let lock = lock(directory)?;
-        let found = identity::begin(directory, identity)?;
-        let shared = Arc::new(options.share().map_err(|source| OpenError::Database {
-            store: "log",
-            source,
-        })?);
+        match first_start {
+            FirstStart::Permitted => {
+                crate::files::create_directory(directory).map_err(io_error(directory))?;
+            }
+            FirstStart::Refused if directory.try_exists().map_err(io_error(directory))? => {}
+            FirstStart::Refused => {
+                let path = directory.to_owned();
+                return Err(IdentityError::NotFormed { path }.into());
+            }
+        }
+        let hold = Hold::take(directory)?;
+        let found = identity::begin(directory, identity, first_start)?;
+        let forming = found == Found::Forming;
+        let shared =
+            Arc::new(
+                options
+                    .share(hold.clone())
+                    .map_err(|source| OpenError::Database {
+                        store: "log",
+                        source,
+                    })?,
+            );
         let fault = FaultCell::default();
-        let log = LogStore::open(&directory.join("log"), options, &shared, fault.clone())?;
+        let log = LogStore::open(
+            &directory.join("log"),
+            options,
+            &shared,
+            fault.clone(),
+            forming,
+        )?;
         let state = StateStore::open(
             directory,
             options,
             &shared,
             fault.clone(),
             log.clone(),
-            found == Found::Forming,
+            forming,
         )?;
         let journal = Journal::open(&directory.join("journal"), options, &shared, fault.clone())?;
-        if found == Found::Forming {
+        if forming {
+            // A first synced group: an empty log can then be told from one that was emptied.
+            first_group(&log).map_err(io_error(&directory.join("log")))?;
             crate::files::sync_directory(directory).map_err(io_error(directory))?;
             identity::complete(directory, identity)?;
         }
@@ -128,7 +159,7 @@ impl Stores {
             state,
             journal,
             fault,
-            lock: Arc::new(lock),
+            hold,
         })
     }
 
@@ -159,6 +190,12 @@ impl Stores {
         self.fault.clone()
     }
 
+    /// What to wait on, after the last handle of all stores was dropped, before the process ends or the directory is opened again.
+    #[must_use]
+    pub fn closed(&self) -> Closed {
+        self.hold.closed()
+    }
+
     /// The figures of all three stores.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
@@ -170,25 +207,11 @@ impl Stores {
     }
 }
 
-/// Takes the directory for this process. RocksDB has locks of its own; this one covers what lies beside its databases.
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join("lock");
-    let io_error = |source| OpenError::Io {
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io_error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
-            path: directory.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(io_error(source)),
-    }
+/// Writes a synced group without content, and waits for it by means that work on any thread.
+fn first_group(log: &LogStore) -> io::Result<()> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    log.flush_barrier(Box::new(move |result| drop(sender.send(result))))?;
+    receiver
+        .recv()
+        .unwrap_or_else(|_| Err(Fault::stopped("log").into()))
 }

@@ -95,7 +95,7 @@ fn command(dice: &mut Dice, seed: u64, index: u64, on: CalendarDate, province: u
             number: format!("KS-{seed:x}-{index:08}"),
             issued: Some(date),
         }),
-        kind: Some(v1::command::Kind::RegisterBirth(registration)),
+        kind: Some(v1::command::Kind::RegisterBirth(Box::new(registration))),
     }
 }
 

@@ -172,7 +172,7 @@ pub fn command_to_wire(head: &CommandHead, command: &Command) -> v1::Command {
 
 fn kind_to_wire(command: &Command) -> Kind {
     match command {
-        Command::RegisterPerson(register) => Kind::RegisterPerson(v1::RegisterPerson {
+        Command::RegisterPerson(register) => Kind::RegisterPerson(Box::new(v1::RegisterPerson {
             data: Some(person_data_to_wire(&register.data)),
             pin: register
                 .pin
@@ -180,8 +180,8 @@ fn kind_to_wire(command: &Command) -> Kind {
                 .map(|pin| pin.as_str().to_owned())
                 .unwrap_or_default(),
             death: register.death.as_ref().map(death_to_wire),
-        }),
-        Command::RegisterBirth(register) => Kind::RegisterBirth(v1::RegisterBirth {
+        })),
+        Command::RegisterBirth(register) => Kind::RegisterBirth(Box::new(v1::RegisterBirth {
             name: Some(name_to_wire(&register.name)),
             birth_date: Some(date_to_wire(register.birth_date)),
             sex: register.sex.code(),
@@ -192,17 +192,17 @@ fn kind_to_wire(command: &Command) -> Kind {
             father: register.father.as_ref().map(related_to_wire),
             mother: register.mother.as_ref().map(related_to_wire),
             legal_representative: register.legal_representative.as_ref().map(related_to_wire),
-        }),
-        Command::CorrectPerson(correct) => Kind::CorrectPerson(v1::CorrectPerson {
+        })),
+        Command::CorrectPerson(correct) => Kind::CorrectPerson(Box::new(v1::CorrectPerson {
             pin: correct.pin.as_str().to_owned(),
             expected_version: correct.expected_version.get(),
             data: Some(person_data_to_wire(&correct.data)),
             reason: correct.reason.as_str().to_owned(),
-        }),
-        Command::RecordDeath(record) => Kind::RecordDeath(v1::RecordDeath {
+        })),
+        Command::RecordDeath(record) => Kind::RecordDeath(Box::new(v1::RecordDeath {
             pin: record.pin.as_str().to_owned(),
             death: Some(death_to_wire(&record.death)),
-        }),
+        })),
     }
 }
 

@@ -5,10 +5,12 @@
 //! - [`person`], [`command`] and [`outcome`] convert between messages and the domain's types; reading gathers every fault
 //!   with its dotted path.
 //! - [`record`] encodes what the store and the journal hold.
+//! - [`bounded`] is the codec of the services: it refuses requests that would grow beyond their bounds when decoded.
 //! - [`errors`] is the table of public error codes and how they travel.
 //! - [`identity`] is the URI by which a certificate says whom it speaks for.
 #![deny(missing_docs)]
 
+pub mod bounded;
 pub mod command;
 pub mod errors;
 mod gather;

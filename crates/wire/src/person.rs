@@ -13,12 +13,12 @@ use banyan_domain::{
     SourceDocument, TemporaryStay, Text, WardCode,
 };
 
-pub(crate) use write::nationalities_to_wire;
 pub use write::{
     birth_date_to_wire, date_to_wire, death_to_wire, document_to_wire, finding_to_wire,
     name_to_wire, person_data_to_wire, person_version_to_wire, place_to_wire, provenance_to_wire,
     related_to_wire, role_to_wire,
 };
+pub(crate) use write::{nationalities_to_wire, reason_to_wire};
 
 use crate::gather::{Gather, at_path};
 use crate::v1;

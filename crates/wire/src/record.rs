@@ -12,7 +12,7 @@ mod rejection;
 use banyan_domain::{
     Accepted, AuditRecord, CommandName, Decision, Event, EventKind, EventSequence, FieldFault,
     Finding, FindingCode, Fingerprint, LegalBasis, NodeId, Office, Outcome, PersonId,
-    PersonVersion, Pin, Position, Principal, Provenance, Role, StoredOutcome, Timestamp,
+    PersonVersion, Pin, Position, Principal, Provenance, Reason, Role, StoredOutcome, Timestamp,
     VersionNumber,
 };
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use crate::internal_v1::{StoredAccess, StoredAudit, StoredEvent, StoredVersion};
 use crate::outcome::accepted_to_wire;
 use crate::person::{
     death_to_wire, document_to_wire, finding_to_wire, person_data_to_wire, read_death,
-    read_document, read_person_data, role_to_wire,
+    read_document, read_person_data, reason_to_wire, role_to_wire,
 };
 use crate::v1::{self, outcome::Result as Verdict};
 
@@ -93,6 +93,7 @@ pub fn encode_version(version: &PersonVersion) -> Vec<u8> {
                 document: Some(document_to_wire(&provenance.document)),
                 command: provenance.command.label().to_owned(),
                 position: provenance.log_index,
+                reason: reason_to_wire(provenance),
             }),
             withheld: Vec::new(),
         }),
@@ -167,6 +168,7 @@ fn read_provenance(
         CommandName::label,
         &provenance.command,
     );
+    let reason = gather.optional("reason", &provenance.reason, Reason::new);
     let whole = move || {
         Some(Provenance {
             time: Timestamp(provenance.time_ms),
@@ -175,6 +177,7 @@ fn read_provenance(
             legal_basis: legal_basis?,
             document: document?,
             command: command?,
+            reason,
             log_index: provenance.position,
         })
     };

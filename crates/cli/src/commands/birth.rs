@@ -226,7 +226,7 @@ fn command_of(items: &Items, faults: &mut Faults) -> v1::Command {
                 .as_deref()
                 .and_then(|date| faults.date("--issued", date)),
         }),
-        kind: Some(v1::command::Kind::RegisterBirth(registration)),
+        kind: Some(v1::command::Kind::RegisterBirth(Box::new(registration))),
     }
 }
 

@@ -92,9 +92,9 @@ fn command_of(register: &Register, pin: String, faults: &mut Faults) -> v1::Comm
                 .as_deref()
                 .and_then(|date| faults.date("--issued", date)),
         }),
-        kind: Some(v1::command::Kind::RecordDeath(v1::RecordDeath {
+        kind: Some(v1::command::Kind::RecordDeath(Box::new(v1::RecordDeath {
             pin,
             death: Some(death),
-        })),
+        }))),
     }
 }

@@ -55,6 +55,7 @@ pub(crate) async fn submit(
     let key = write
         .key
         .map_or_else(new_key, |key| IdempotencyKey(key.into_bytes()));
+    let verb = verb_of(&command);
     let options = SubmitOptions {
         dry_run: write.dry_run,
         first: session.node.clone(),
@@ -64,7 +65,7 @@ pub(crate) async fn submit(
         .client
         .submit_with(key, command, &options)
         .await
-        .map_err(|error| explain(error, &key))?;
+        .map_err(|error| explain(error, verb, &key))?;
     report(global, write, &key, &submitted.outcome)
 }
 
@@ -97,8 +98,17 @@ fn concerns(argument: &str, field: &str) -> bool {
     field.split('.').any(|part| part == argument)
 }
 
-/// An unknown outcome ends with the exact command that settles it.
-fn explain(error: CallError, key: &IdempotencyKey) -> Failure {
+/// The words of this program that make such a command.
+fn verb_of(command: &v1::Command) -> &'static str {
+    match command.kind {
+        Some(v1::command::Kind::RecordDeath(_)) => "death register",
+        _ => "birth register",
+    }
+}
+
+/// An unknown outcome ends with the command that settles it. What was typed is not repeated: it holds personal data, and
+/// standard error is kept in logs.
+fn explain(error: CallError, verb: &str, key: &IdempotencyKey) -> Failure {
     let unknown = error.outcome_is_unknown();
     let failure = Failure::from(error);
     if !unknown {
@@ -106,22 +116,15 @@ fn explain(error: CallError, key: &IdempotencyKey) -> Failure {
     }
     failure
         .with_advice("The write may or may not have taken effect. The same command with the same key tells, and never does it twice.")
-        .with_next(retry_command(std::env::args(), &uuid_of(key)))
+        .with_next(retry_command(verb, &uuid_of(key)))
 }
 
-/// The command that was typed, with the key appended.
-fn retry_command(arguments: impl Iterator<Item = String>, key: &str) -> String {
-    let mut words = typed(arguments);
-    if !words
-        .iter()
-        .any(|word| word == "--key" || word.starts_with("--key="))
-    {
-        words.push(format!("--key {key}"));
-    }
-    words.join(" ")
+/// The command that settles a write, with its arguments left out.
+fn retry_command(verb: &str, key: &str) -> String {
+    format!("banyan {verb} --key {key} ...   # the rest as before")
 }
 
-/// The command that was typed, for typing it again.
+/// The command that was typed, for typing it again. Only for commands without personal data in their arguments.
 pub(crate) fn same_command() -> String {
     typed(std::env::args()).join(" ")
 }
@@ -211,29 +214,46 @@ fn words(dry_run: bool, outcome: &v1::Outcome, accepted: &v1::Accepted) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use banyan_client::Stats;
+
     use super::*;
 
     #[test]
-    fn the_retry_command_can_be_typed_as_it_is() {
-        let typed = [
-            "/usr/bin/banyan",
-            "birth",
-            "register",
-            "--name",
-            "Nguyễn Văn An",
-            "--office",
-            "it's",
-        ];
-        let command = retry_command(typed.iter().map(ToString::to_string), "0198");
+    fn words_are_quoted_for_a_shell() {
+        let arguments = ["/usr/bin/banyan", "import", "Hà Nội.csv", "--as", "it's"];
+        let words = typed(arguments.iter().map(ToString::to_string));
         assert_eq!(
-            command,
-            r"banyan birth register --name 'Nguyễn Văn An' --office 'it'\''s' --key 0198"
+            words.join(" "),
+            r"banyan import 'Hà Nội.csv' --as 'it'\''s'"
         );
-        let again = retry_command(
-            ["banyan", "--key", "0198"].iter().map(ToString::to_string),
-            "0198",
-        );
-        assert_eq!(again, "banyan --key 0198");
+    }
+
+    #[test]
+    fn an_unknown_outcome_ends_with_the_command_and_its_key_and_nothing_that_was_typed() {
+        let key = IdempotencyKey([1; 16]);
+        let error = CallError::OutcomeUnknown {
+            key,
+            reason: String::from("no answer within 5000 ms"),
+            stats: Stats::default(),
+        };
+        let failure = explain(error, "death register", &key);
+        assert_eq!(failure.exit, Exit::OutcomeUnknown);
+        let shown = "banyan death register --key 01010101-0101-0101-0101-010101010101 ...   # the rest as before";
+        assert_eq!(failure.next, [shown]);
+    }
+
+    #[test]
+    fn each_write_names_its_own_command() {
+        let death = v1::Command {
+            kind: Some(v1::command::Kind::RecordDeath(Box::default())),
+            ..Default::default()
+        };
+        assert_eq!(verb_of(&death), "death register");
+        let birth = v1::Command {
+            kind: Some(v1::command::Kind::RegisterBirth(Box::default())),
+            ..Default::default()
+        };
+        assert_eq!(verb_of(&birth), "birth register");
     }
 
     #[test]

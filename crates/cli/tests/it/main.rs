@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// Runs the program in a directory of its own, without the caller's environment of contexts.
@@ -35,6 +39,57 @@ fn json(output: &Output) -> Value {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A shell tells the end by a signal as 128 and the signal's number: 130.
+#[test]
+fn an_interruption_ends_a_command_that_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_banyan"))
+        .args(["import", "-", "--dry-run"])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // More than a pipe holds: when all is written, it is reading, and it waits for the end that does not come.
+    let forms = banyan(folder.path(), &["synth", "--citizens", "3000"], "").stdout;
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&forms).unwrap();
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(
+        status.signal().map(|signal| 128 + signal),
+        Some(130),
+        "{status}"
+    );
+    drop(input);
+}
+
+#[test]
+fn files_are_for_their_owner_only_whatever_the_caller_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cluster/local.toml");
+    let script = format!(
+        "umask 0; \"$0\" synth --citizens 50 --out forms.csv && \"$0\" pki init --dir keys --topology {topology}"
+    );
+    let status = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_banyan")])
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    for file in [
+        "forms.csv",
+        "keys",
+        "keys/client-ca.key",
+        "keys/contexts.toml",
+    ] {
+        let metadata = std::fs::metadata(folder.path().join(file)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{file}");
+    }
 }
 
 #[test]

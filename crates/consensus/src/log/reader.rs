@@ -54,7 +54,7 @@ impl<R: AsyncRuntime> LogReader<R> {
         }
     }
 
-    /// The first entries of the range, about [`READ_BYTES_MAX`] of them.
+    /// The first entries of the range, about [`READ_BYTES_MAX`] of them, in the order of the store, which leaves out what was purged.
     async fn read(&self, range: Range<u64>) -> Result<Vec<Entry>, io::Error> {
         let last = self.log.bounds().last.unwrap_or(0);
         let records = if last.saturating_sub(range.start) <= NEAR_ENTRIES {
@@ -71,6 +71,67 @@ impl<R: AsyncRuntime> LogReader<R> {
             })
             .collect()
     }
+
+    fn cursor(&self, range: Range<u64>) -> Cursor {
+        Cursor::new(range, self.log.bounds().last)
+    }
+}
+
+/// A range that is read in pieces, which must fit together.
+#[derive(Debug)]
+struct Cursor {
+    /// What is still to be read.
+    range: Range<u64>,
+    /// Every entry of the range before this index was in the log when the reading began, so that it must come.
+    held_until: u64,
+    /// Whether an entry was read: from then on the next one must be there.
+    begun: bool,
+}
+
+impl Cursor {
+    /// To read `range` of a log that ends at `last`.
+    fn new(range: Range<u64>, last: Option<u64>) -> Self {
+        let held_until = last.map_or(0, |last| last.saturating_add(1)).min(range.end);
+        Self {
+            range,
+            held_until,
+            begun: false,
+        }
+    }
+
+    /// What to read next; none if nothing is left to read.
+    fn next(&self) -> Option<Range<u64>> {
+        (self.range.start < self.range.end).then(|| self.range.clone())
+    }
+
+    /// Goes on behind `entries`, the answer to what [`Cursor::next`] asked for. None at all mean that the log ends before, or that the whole range
+    /// was purged. At the start of the range entries may be missing that were purged, which the store vouches for; nowhere else.
+    fn advance(&mut self, entries: &[Entry]) -> Result<(), io::Error> {
+        if entries.is_empty() {
+            if self.begun && self.range.start < self.held_until {
+                return Err(hole(self.range.start, None));
+            }
+            self.range.start = self.range.end;
+        }
+        for entry in entries {
+            let (next, found) = (self.range.start, entry.log_id.index);
+            let purged_before = !self.begun && found > next;
+            if (found != next && !purged_before) || found >= self.range.end {
+                return Err(hole(next, Some(found)));
+            }
+            self.begun = true;
+            self.range.start = found + 1;
+        }
+        Ok(())
+    }
+}
+
+fn hole(expected: u64, found: Option<u64>) -> io::Error {
+    let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the log has a hole: entry {expected} was to be read, {found} came"),
+    )
 }
 
 fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
@@ -92,12 +153,11 @@ impl<R: AsyncRuntime> RaftLogReader<TypeConfig<R>> for LogReader<R> {
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        let mut range = bounds(&range);
+        let mut cursor = self.cursor(bounds(&range));
         let mut entries = Vec::new();
-        while range.start < range.end {
-            let read = self.read(range.clone()).await?;
-            let Some(last) = read.last() else { break };
-            range.start = last.log_id.index + 1;
+        while let Some(range) = cursor.next() {
+            let read = self.read(range).await?;
+            cursor.advance(&read)?;
             entries.extend(read);
         }
         Ok(entries)
@@ -122,22 +182,18 @@ impl<R: AsyncRuntime> RaftLogReader<TypeConfig<R>> for LogReader<R> {
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let reader = self.clone();
-        let state = (reader, bounds(&range), Vec::new().into_iter());
+        let cursor = self.cursor(bounds(&range));
+        let state = (reader, cursor, Vec::new().into_iter());
         futures::stream::unfold(Some(state), |state| async move {
-            let (reader, mut range, mut read): (Self, Range<u64>, std::vec::IntoIter<Entry>) =
-                state?;
+            let (reader, mut cursor, mut read): (Self, Cursor, std::vec::IntoIter<Entry>) = state?;
             loop {
                 if let Some(entry) = read.next() {
-                    return Some((Ok(entry), Some((reader, range, read))));
+                    return Some((Ok(entry), Some((reader, cursor, read))));
                 }
-                if range.start >= range.end {
-                    return None;
-                }
-                match reader.read(range.clone()).await {
-                    Ok(entries) => {
-                        range.start = entries.last()?.log_id.index + 1;
-                        read = entries.into_iter();
-                    }
+                let range = cursor.next()?;
+                let entries = reader.read(range).await;
+                match entries.and_then(|entries| cursor.advance(&entries).map(|()| entries)) {
+                    Ok(entries) => read = entries.into_iter(),
                     Err(error) => return Some((Err(error), None)),
                 }
             }
@@ -149,6 +205,72 @@ impl<R: AsyncRuntime> RaftLogReader<TypeConfig<R>> for LogReader<R> {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        self.read(start..end).await
+        let entries = self.read(start..end).await?;
+        // What is sent to a peer must begin where it was asked for: the peer appends it right there. If that entry was purged meanwhile (or
+        // truncated, by a leader that has just been deposed), nothing is sent, which openraft takes for a heartbeat.
+        if entries
+            .first()
+            .is_none_or(|first| first.log_id.index > start)
+        {
+            return Ok(Vec::new());
+        }
+        self.cursor(start..end).advance(&entries).map(|()| entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+
+    use super::*;
+    use crate::types::LogId;
+
+    fn entries(indexes: impl IntoIterator<Item = u64>) -> Vec<Entry> {
+        indexes
+            .into_iter()
+            .map(|index| Entry {
+                log_id: LogId::new_term_index(1, index),
+                payload: EntryPayload::Blank,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pieces_that_fit_together_are_read_to_the_end_of_the_log() {
+        let mut cursor = Cursor::new(3..100, Some(8));
+        cursor.advance(&entries(3..6)).unwrap();
+        assert_eq!(cursor.next(), Some(6..100));
+        cursor.advance(&entries(6..9)).unwrap();
+        cursor.advance(&[]).unwrap();
+        assert_eq!(cursor.next(), None);
+    }
+
+    #[test]
+    fn only_the_start_of_a_range_may_be_missing_and_only_before_the_first_entry() {
+        Cursor::new(3..9, Some(8)).advance(&entries(5..9)).unwrap();
+        let mut cursor = Cursor::new(3..9, Some(8));
+        cursor.advance(&entries(3..5)).unwrap();
+        assert!(cursor.advance(&entries(6..9)).is_err(), "between two reads");
+        let mut cursor = Cursor::new(3..9, Some(8));
+        assert!(
+            cursor.advance(&entries([3, 4, 6])).is_err(),
+            "inside a read"
+        );
+        let mut cursor = Cursor::new(3..9, Some(8));
+        assert!(cursor.advance(&entries([3, 3])).is_err(), "an entry twice");
+        let mut cursor = Cursor::new(3..9, Some(12));
+        assert!(cursor.advance(&entries(3..10)).is_err(), "past the range");
+    }
+
+    #[test]
+    fn an_end_before_what_the_log_held_is_a_hole() {
+        let mut cursor = Cursor::new(3..100, Some(8));
+        cursor.advance(&entries(3..6)).unwrap();
+        assert!(cursor.advance(&[]).is_err());
+        assert!(Cursor::new(3..100, Some(2)).advance(&[]).is_ok());
+        assert!(
+            Cursor::new(3..9, Some(20)).advance(&[]).is_ok(),
+            "all of it was purged"
+        );
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use banyan_wire::identity::{Standing, Subject};
 use tonic::{Request, Status};
 
-use crate::{network::tls::identity_of_certificate, types::Membership};
+use crate::{
+    network::tls::identity_of_certificate,
+    types::{Membership, Vote},
+};
 
 /// How many calls of peers were refused since the start. One of them is an alarm: a certificate is misused, or a topology is
 /// out of date.
@@ -37,13 +40,16 @@ pub(crate) struct Peer {
     pub(crate) standing: Standing,
 }
 
-/// Decides who may vote, append, transfer and send snapshots: voters, speaking for themselves.
+/// Decides who may vote, append, transfer and send snapshots: voters, speaking for themselves, under a certificate that the peers'
+/// authority has given to a voter.
 ///
-/// A voter is who is a voter in this node's *effective* membership. Before a membership is known, it is whom the start
-/// options name. A node that the membership does not name at all, but the start options name as a voter, is admitted too:
-/// this node may have missed the change that made it one, and would otherwise shut out the leader that could tell it. A
-/// voter that was made a learner is named by the membership and so refused; one that was removed must be taken out
-/// of the topology as well.
+/// A voter is who is a voter in this node's *effective* membership, in either half of a joint one. A learner that was promoted is admitted as
+/// soon as the change is in this node's log, committed or not; its certificate is to be renewed before, which gives a learner nothing.
+///
+/// This node may have missed the change that made the sender a voter, and would then shut out the leader that alone can tell it. So a voter of
+/// the start options is admitted, too, with everything while the membership does not name it at all (or there is none yet), and as an elected
+/// leader only while the membership names it as a learner: a voter that was made a learner cannot ask for votes any more. Whoever is removed
+/// or made a learner must be taken out of the topology's voters as well.
 #[derive(Clone, Debug)]
 pub struct Admission {
     cluster: String,
@@ -90,22 +96,14 @@ impl Admission {
         }
     }
 
-    /// Admits a voter's message, or refuses it. `sender` is the node that the message itself names.
-    pub(crate) fn admit(
-        &self,
-        peer: Peer,
-        sender: u64,
-        membership: &Membership,
-    ) -> Result<(), Status> {
-        if peer.node != sender {
-            return Err(self.refuse("the message names another node than the certificate"));
-        }
+    /// What can be said before a byte of the message is read: whether this peer can send anything at all that would be admitted.
+    pub(crate) fn admit_caller(&self, peer: Peer, membership: &Membership) -> Result<(), Status> {
         if peer.standing != Standing::Voter {
             return Err(
                 self.refuse("a learner's certificate cannot vote, append or send snapshots")
             );
         }
-        if !self.is_voter(sender, membership) {
+        if !self.is_voter(peer.node, true, membership) {
             return Err(
                 self.refuse("the sender is not a voter of the membership that this node knows")
             );
@@ -113,7 +111,24 @@ impl Admission {
         Ok(())
     }
 
-    fn is_voter(&self, node: u64, membership: &Membership) -> bool {
+    /// Admits a voter's message, or refuses it. `vote` is what the message says of its sender: who it is, and whether it was elected.
+    pub(crate) fn admit(
+        &self,
+        peer: Peer,
+        vote: &Vote,
+        membership: &Membership,
+    ) -> Result<(), Status> {
+        if peer.node != vote.leader_id.voted_for {
+            return Err(self.refuse("the message names another node than the certificate"));
+        }
+        self.admit_caller(peer, membership)?;
+        if !self.is_voter(peer.node, vote.committed, membership) {
+            return Err(self.refuse("a learner of the membership asks for a vote"));
+        }
+        Ok(())
+    }
+
+    fn is_voter(&self, node: u64, elected: bool, membership: &Membership) -> bool {
         if membership
             .get_joint_config()
             .iter()
@@ -121,7 +136,7 @@ impl Admission {
         {
             return true;
         }
-        membership.get_node(&node).is_none() && self.named_voters.contains(&node)
+        self.named_voters.contains(&node) && (elected || membership.get_node(&node).is_none())
     }
 
     fn refuse(&self, reason: &'static str) -> Status {
@@ -213,12 +228,92 @@ mod tests {
         let mut refused = 0;
         for (peer, sender, membership, admitted, what) in cases {
             assert_eq!(
-                admission.admit(peer, sender, membership).is_ok(),
+                admission
+                    .admit(peer, &Vote::new(7, sender), membership)
+                    .is_ok(),
                 admitted,
                 "{what}"
             );
             refused += u64::from(!admitted);
             assert_eq!(admission.refusals().count(), refused, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_promoted_learner_is_a_voter_from_the_joint_membership_on() {
+        let admission = Admission::new("c", BTreeSet::from([1, 2, 3]));
+        let nodes: BTreeMap<u64, Member> = (1..=5).map(|id| (id, Member::default())).collect();
+        let halves = |old: &[u64], new: &[u64]| {
+            let half = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<u64>>();
+            Membership::new(vec![half(old), half(new)], nodes.clone()).unwrap()
+        };
+        let promoted = peer(4, Standing::Voter);
+        let asks = Vote::new(7, 4);
+        let leads = Vote::new_committed(7, 4);
+
+        let before = membership(&[1, 2, 3], &[4, 5]);
+        assert!(admission.admit(promoted, &asks, &before).is_err());
+        assert!(admission.admit(promoted, &leads, &before).is_err());
+        for joint in [
+            halves(&[1, 2, 3], &[1, 2, 3, 4]),
+            halves(&[1, 2, 3, 4], &[1, 2, 3]),
+        ] {
+            admission.admit(promoted, &asks, &joint).unwrap();
+            admission.admit(promoted, &leads, &joint).unwrap();
+            assert!(
+                admission
+                    .admit(peer(5, Standing::Voter), &Vote::new(7, 5), &joint)
+                    .is_err(),
+                "the other learner stays one"
+            );
+            assert!(
+                admission
+                    .admit(peer(4, Standing::Learner), &asks, &joint)
+                    .is_err(),
+                "its certificate has to be renewed"
+            );
+        }
+        let after = membership(&[1, 2, 3, 4], &[5]);
+        admission.admit(promoted, &asks, &after).unwrap();
+    }
+
+    #[test]
+    fn a_node_that_missed_a_promotion_still_hears_the_promoted_leader() {
+        // The topology was renewed; the membership that this node knows was not.
+        let admission = Admission::new("c", BTreeSet::from([1, 2, 3, 4]));
+        let old = membership(&[1, 2, 3], &[4]);
+        let promoted = peer(4, Standing::Voter);
+        admission
+            .admit(promoted, &Vote::new_committed(7, 4), &old)
+            .unwrap();
+        assert!(
+            admission.admit(promoted, &Vote::new(7, 4), &old).is_err(),
+            "what this node knows as a learner is given no vote"
+        );
+        let learner = peer(4, Standing::Learner);
+        assert!(
+            admission
+                .admit(learner, &Vote::new_committed(7, 4), &old)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_caller_that_cannot_be_admitted_is_refused_before_its_message() {
+        let admission = Admission::new("c", BTreeSet::from([1, 2, 3]));
+        let known = membership(&[1, 2, 3], &[4]);
+        for (peer, heard) in [
+            (peer(1, Standing::Voter), true),
+            (peer(1, Standing::Learner), false),
+            (peer(4, Standing::Learner), false),
+            (peer(4, Standing::Voter), false),
+            (peer(9, Standing::Voter), false),
+        ] {
+            assert_eq!(
+                admission.admit_caller(peer, &known).is_ok(),
+                heard,
+                "{peer:?}"
+            );
         }
     }
 }

@@ -16,11 +16,17 @@ use crate::{
     types::{Entry, LeaderId, LogId, TypeConfig, Vote},
 };
 
-/// A message from a peer that lacks a part, or holds an entry that cannot be read.
+/// A message from a peer that lacks a part, or holds an entry that cannot be read or does not follow the one before.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MessageFault {
     #[error("the message has no {0}")]
     Missing(&'static str),
+    #[error("an entry at index {found} stands where index {expected} is next")]
+    Gap { expected: u64, found: u64 },
+    #[error("an entry of term {found} at index {index} follows term {before}")]
+    TermFalls { index: u64, found: u64, before: u64 },
+    #[error("an entry of term {found} at index {index} comes from a leader of term {leader}")]
+    TermAhead { index: u64, found: u64, leader: u64 },
     #[error(transparent)]
     Payload(#[from] payload::PayloadFault),
 }
@@ -73,11 +79,17 @@ fn entry_to_wire(entry: Entry) -> wire::LogEntry {
 pub(crate) fn append_from_wire<R: AsyncRuntime>(
     request: wire::AppendRequest,
 ) -> Result<AppendEntriesRequest<TypeConfig<R>>, MessageFault> {
+    let vote = ballot_from_wire(request.ballot)?;
+    let prev_log_id = request.previous.map(log_id_from_wire);
+    let mut before = prev_log_id;
     let mut entries = Vec::with_capacity(request.entries.len());
     for entry in request.entries {
         let position = entry
             .position
             .ok_or(MessageFault::Missing("position of an entry"))?;
+        let log_id = log_id_from_wire(position);
+        check_follows(before.as_ref(), &log_id, &vote)?;
+        before = Some(log_id);
         entries.push(payload::entry_from_bytes(
             position.term,
             position.index,
@@ -85,11 +97,47 @@ pub(crate) fn append_from_wire<R: AsyncRuntime>(
         )?);
     }
     Ok(AppendEntriesRequest {
-        vote: ballot_from_wire(request.ballot)?,
-        prev_log_id: request.previous.map(log_id_from_wire),
+        vote,
+        prev_log_id,
         leader_commit: request.committed.map(log_id_from_wire),
         entries,
     })
+}
+
+/// An entry must stand right after the one before it, the first one right after the position that the message names (or at index 0), and
+/// terms never fall, nor reach past the leader's. openraft takes this for granted.
+fn check_follows(
+    before: Option<&LogId>,
+    log_id: &LogId,
+    leader: &Vote,
+) -> Result<(), MessageFault> {
+    let (index, found) = (log_id.index, log_id.leader_id.term);
+    let expected = match before {
+        None => Some(0),
+        Some(before) => before.index.checked_add(1),
+    };
+    if expected != Some(index) {
+        return Err(MessageFault::Gap {
+            expected: expected.unwrap_or(u64::MAX),
+            found: index,
+        });
+    }
+    let before = before.map_or(0, |before| before.leader_id.term);
+    if found < before {
+        return Err(MessageFault::TermFalls {
+            index,
+            found,
+            before,
+        });
+    }
+    if found > leader.leader_id.term {
+        return Err(MessageFault::TermAhead {
+            index,
+            found,
+            leader: leader.leader_id.term,
+        });
+    }
+    Ok(())
 }
 
 fn append_reply(outcome: wire::append_reply::Outcome) -> wire::AppendReply {
@@ -288,6 +336,57 @@ mod tests {
         assert_eq!(back.prev_log_id, request.prev_log_id);
         assert_eq!(back.leader_commit, request.leader_commit);
         assert_eq!(back.entries, request.entries);
+    }
+
+    #[test]
+    fn entries_that_do_not_follow_each_other_are_malformed() {
+        let position = |(term, index)| wire::LogPosition { term, index };
+        let append = |previous: Option<(u64, u64)>, entries: &[(u64, u64)]| wire::AppendRequest {
+            ballot: Some(wire::Ballot {
+                term: 4,
+                node: 2,
+                committed: true,
+            }),
+            previous: previous.map(position),
+            committed: None,
+            entries: entries
+                .iter()
+                .map(|at| wire::LogEntry {
+                    position: Some(position(*at)),
+                    payload: payload::body_to_bytes(EntryPayload::Blank),
+                })
+                .collect(),
+        };
+        let accepted = [
+            append(None, &[]),
+            append(None, &[(0, 0), (1, 1)]),
+            append(Some((3, 8)), &[(3, 9), (4, 10)]),
+        ];
+        for request in accepted {
+            assert!(
+                append_from_wire::<TokioRuntime>(request.clone()).is_ok(),
+                "{request:?}"
+            );
+        }
+        let refused = [
+            (append(None, &[(1, 1)]), "the start of the log is missing"),
+            (
+                append(Some((3, 8)), &[(3, 10)]),
+                "a gap after the previous entry",
+            ),
+            (append(Some((3, 8)), &[(3, 8)]), "the previous entry again"),
+            (append(Some((3, 8)), &[(3, 9), (3, 11)]), "a hole"),
+            (append(Some((3, 8)), &[(3, 9), (3, 9)]), "an index twice"),
+            (
+                append(Some((3, u64::MAX)), &[(3, 0)]),
+                "an index past the last",
+            ),
+            (append(Some((3, 8)), &[(2, 9)]), "a term that falls"),
+            (append(Some((3, 8)), &[(5, 9)]), "a term after the leader's"),
+        ];
+        for (request, what) in refused {
+            assert!(append_from_wire::<TokioRuntime>(request).is_err(), "{what}");
+        }
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! * `client`: what openraft calls; one connection each for the log, for heartbeats and for snapshots, so that a
 //!   heartbeat never queues behind bulk data.
-//! * `server`: what peers call; `admission` decides who may say what.
-//! * `tls`: the peers' own authority, on both sides; the client side also compares the node id in the certificate
+//! * `server`: what peers call, over the connections of `incoming`; `admission` decides who may say what.
+//! * `tls`: version 1.3 only, the peers' own authority, on both sides; the client side also compares the node id in the certificate
 //!   with the node that it meant to reach.
 //! * `snapshot_send`, `snapshot_receive`: checkpoint files, streamed from disk to disk.
 
 pub(crate) mod admission;
 pub(crate) mod client;
+pub(crate) mod incoming;
 pub(crate) mod messages;
 pub(crate) mod pipeline;
 pub(crate) mod server;
@@ -24,6 +25,9 @@ pub use tls::{PeerTls, TlsError, identity_of_certificate};
 /// Largest message between peers, in bytes. An append carries at most `READ_BYTES_MAX` of entries, or one entry, whose
 /// bound is `ENTRY_BYTES_MAX`.
 pub(crate) const FRAME_BYTES_MAX: usize = 8 << 20;
+
+/// Streams that a peer may have open on one connection. Each purpose has a connection of its own and needs two or three.
+pub(crate) const STREAMS_MAX: u32 = 32;
 
 /// HTTP/2 windows: what may be under way on one stream and on one connection before the receiver has read it.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 4 << 20;

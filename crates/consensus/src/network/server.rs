@@ -1,4 +1,4 @@
-//! What peers call: each call is identified by its certificate, admitted or refused, and handed to openraft.
+//! What peers call: each call is identified by its certificate before its body is read, admitted or refused, and handed to openraft.
 
 use std::{
     fmt,
@@ -17,16 +17,18 @@ use openraft::{
 };
 use openraft_rt::AsyncRuntime;
 use tonic::{
-    Request, Response, Status, Streaming,
-    transport::{Server, server::TcpIncoming},
+    Request, Response, Status, Streaming, service::interceptor::InterceptedService,
+    transport::Server,
 };
 
 use crate::{
     network::{
-        CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES,
+        CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
         admission::{Admission, Peer},
-        messages, snapshot_receive,
-        tls::{self, PeerTls},
+        incoming,
+        messages::{self, MessageFault},
+        snapshot_receive,
+        tls::{self, PeerTls, TlsError},
     },
     state::{SnapshotHandle, SnapshotInbox},
     types::{StoredMembership, TypeConfig, Vote},
@@ -73,10 +75,16 @@ where
     }
 }
 
-/// The peer server stopped serving.
+/// The peer server did not start, or stopped serving.
 #[derive(Debug, thiserror::Error)]
-#[error("the peer server failed")]
-pub struct ServeError(#[source] tonic::transport::Error);
+pub enum ServeError {
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The server ended.
+    #[error("the peer server failed")]
+    Transport(#[source] tonic::transport::Error),
+}
 
 impl<R, SM> PeerService<R, SM>
 where
@@ -110,20 +118,25 @@ where
         listener: tokio::net::TcpListener,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
+        let gate = Arc::clone(&self.inner);
         let service = peer_server::PeerServer::new(self)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
+        // Sees a call before its body is read: whoever cannot be admitted does not make this node take in mebibytes.
+        let service = InterceptedService::new(service, move |call| gate.identified(call));
         let (asked, ask) = tokio::sync::oneshot::channel::<()>();
         let server = Server::builder()
-            .tls_config(tls::server_config(tls))
-            .map_err(ServeError)?
+            .max_concurrent_streams(STREAMS_MAX)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keepalive_interval(Some(Duration::from_secs(5)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .add_service(service)
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                Box::pin(incoming::connections::<R>(
+                    listener,
+                    tls::server_config(tls)?,
+                )),
                 async {
                     let _ = ask.await;
                 },
@@ -134,7 +147,7 @@ where
             R::sleep(Duration::from_millis(250)).await;
         };
         match R::select2(Box::pin(server), Box::pin(stopped)).await {
-            openraft_rt::Select2::First(result) => result.map_err(ServeError),
+            openraft_rt::Select2::First(result) => result.map_err(ServeError::Transport),
             openraft_rt::Select2::Second(()) => Ok(()),
         }
     }
@@ -145,17 +158,51 @@ where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
 {
-    fn admit(&self, peer: Peer, vote: &Vote) -> Result<(), Status> {
-        let membership: Arc<StoredMembership> = Arc::clone(
+    /// The membership in the log of this node, committed or not.
+    fn membership(&self) -> Arc<StoredMembership> {
+        Arc::clone(
             &self
                 .raft
                 .server_metrics()
                 .borrow_watched()
                 .membership_config,
-        );
-        self.admission
-            .admit(peer, vote.leader_id.voted_for, membership.membership())
+        )
     }
+
+    /// Notes in the call who makes it, or refuses it.
+    fn identified(&self, mut call: Request<()>) -> Result<Request<()>, Status> {
+        let peer = self.admission.identify(&call)?;
+        self.admission
+            .admit_caller(peer, self.membership().membership())?;
+        call.extensions_mut().insert(peer);
+        Ok(call)
+    }
+
+    fn admit(&self, peer: Peer, vote: &Vote) -> Result<(), Status> {
+        self.admission
+            .admit(peer, vote, self.membership().membership())
+    }
+
+    /// Reads the message of a call with one, and admits it: `vote` is what the message says of its sender.
+    fn admitted<M, Q>(
+        &self,
+        call: Request<M>,
+        decode: impl FnOnce(M) -> Result<Q, MessageFault>,
+        vote: impl FnOnce(&Q) -> &Vote,
+    ) -> Result<Q, Status> {
+        let peer = caller(&call)?;
+        let request = decode(call.into_inner()).map_err(malformed)?;
+        self.admit(peer, vote(&request))?;
+        Ok(request)
+    }
+}
+
+/// Who makes this call, as [`Inner::identified`] noted.
+fn caller<M>(call: &Request<M>) -> Result<Peer, Status> {
+    call.extensions()
+        .get()
+        .copied()
+        .ok_or_else(|| Status::unauthenticated("the caller was not identified"))
 }
 
 fn malformed(fault: impl fmt::Display) -> Status {
@@ -237,13 +284,12 @@ where
 
     async fn append_stream(
         &self,
-        request: Request<Streaming<wire::AppendRequest>>,
+        call: Request<Streaming<wire::AppendRequest>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        let peer = self.inner.admission.identify(&request)?;
         let appends = AdmittedAppends {
             inner: Arc::clone(&self.inner),
-            peer,
-            requests: request.into_inner(),
+            peer: caller(&call)?,
+            requests: call.into_inner(),
             refusal: Arc::default(),
         };
         Ok(Response::new(answer_appends(appends)))
@@ -251,23 +297,17 @@ where
 
     async fn append(
         &self,
-        request: Request<wire::AppendRequest>,
+        call: Request<wire::AppendRequest>,
     ) -> Result<Response<wire::AppendReply>, Status> {
-        let peer = self.inner.admission.identify(&request)?;
-        let request = messages::append_from_wire::<R>(request.into_inner()).map_err(malformed)?;
-        self.inner.admit(peer, &request.vote)?;
+        let inner = &self.inner;
+        let request = inner.admitted(call, messages::append_from_wire::<R>, |it| &it.vote)?;
         let previous = request.prev_log_id;
         let last = request
             .entries
             .last()
             .map(|entry| entry.log_id)
             .or(previous);
-        let response = self
-            .inner
-            .raft
-            .append_entries(request)
-            .await
-            .map_err(stopped)?;
+        let response = inner.raft.append_entries(request).await.map_err(stopped)?;
         Ok(Response::new(messages::append_response_to_wire::<R>(
             response, previous, last,
         )))
@@ -275,55 +315,50 @@ where
 
     async fn vote(
         &self,
-        request: Request<wire::VoteRequest>,
+        call: Request<wire::VoteRequest>,
     ) -> Result<Response<wire::VoteReply>, Status> {
-        let peer = self.inner.admission.identify(&request)?;
-        let request = messages::vote_from_wire::<R>(request.into_inner()).map_err(malformed)?;
-        self.inner.admit(peer, &request.vote)?;
-        let response = self.inner.raft.vote(request).await.map_err(stopped)?;
+        let inner = &self.inner;
+        let request = inner.admitted(call, messages::vote_from_wire::<R>, |it| &it.vote)?;
+        let response = inner.raft.vote(request).await.map_err(stopped)?;
         Ok(Response::new(messages::vote_reply_to_wire(&response)))
     }
 
     async fn pre_vote(
         &self,
-        request: Request<wire::VoteRequest>,
+        call: Request<wire::VoteRequest>,
     ) -> Result<Response<wire::VoteReply>, Status> {
-        let peer = self.inner.admission.identify(&request)?;
-        let request = messages::vote_from_wire::<R>(request.into_inner()).map_err(malformed)?;
-        self.inner.admit(peer, &request.vote)?;
-        let response = self.inner.raft.pre_vote(request).await.map_err(stopped)?;
+        let inner = &self.inner;
+        let request = inner.admitted(call, messages::vote_from_wire::<R>, |it| &it.vote)?;
+        let response = inner.raft.pre_vote(request).await.map_err(stopped)?;
         Ok(Response::new(messages::vote_reply_to_wire(&response)))
     }
 
     async fn transfer_leader(
         &self,
-        request: Request<wire::TransferRequest>,
+        call: Request<wire::TransferRequest>,
     ) -> Result<Response<wire::TransferReply>, Status> {
-        let peer = self.inner.admission.identify(&request)?;
-        let request = messages::transfer_from_wire::<R>(request.into_inner()).map_err(malformed)?;
-        self.inner.admit(peer, request.from_leader())?;
-        let response = self
-            .inner
-            .raft
-            .handle_transfer_leader(request)
-            .await
-            .map_err(stopped)?;
-        Ok(Response::new(messages::transfer_reply_to_wire(&response)))
+        let inner = &self.inner;
+        let request = inner.admitted(call, messages::transfer_from_wire::<R>, |it| {
+            it.from_leader()
+        })?;
+        let handled = inner.raft.handle_transfer_leader(request).await;
+        Ok(Response::new(messages::transfer_reply_to_wire(
+            &handled.map_err(stopped)?,
+        )))
     }
 
     async fn snapshot(
         &self,
-        request: Request<Streaming<wire::SnapshotFrame>>,
+        call: Request<Streaming<wire::SnapshotFrame>>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let peer = self.inner.admission.identify(&request)?;
+        let peer = caller(&call)?;
         let inner = Arc::clone(&self.inner);
         let admit = move |vote: &Vote| inner.admit(peer, vote);
-        let raft = self.inner.raft.clone();
         Ok(Response::new(snapshot_receive::receive(
-            raft,
+            self.inner.raft.clone(),
             self.inner.inbox.clone(),
             admit,
-            request.into_inner(),
+            call.into_inner(),
         )))
     }
 }

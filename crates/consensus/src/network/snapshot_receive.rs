@@ -174,13 +174,13 @@ where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
 {
-    // Verified before openraft sees it: to openraft a failed installation is a failed disk, and the node would stop because
+    // Verified and synced before openraft sees it: nothing is applied while it is installed, and to openraft a failed installation is a failed disk, and the node would stop because
     // of a file that was damaged at the sender or on the way.
     let verified = blocking::<R, _, _>(move || incoming.verified());
-    let incoming = while_alive::<R, _>(Box::pin(verified), answers).await?;
+    let verified = while_alive::<R, _>(Box::pin(verified), answers).await?;
     let snapshot = Snapshot {
         meta,
-        snapshot: SnapshotHandle::Received(incoming),
+        snapshot: SnapshotHandle::Received(verified),
     };
     let installed = raft.install_full_snapshot(vote, snapshot);
     let response = while_alive::<R, _>(Box::pin(installed), answers).await;

@@ -7,7 +7,8 @@ use std::{fmt, io, marker::PhantomData};
 
 use banyan_domain::Position;
 use banyan_storage::{
-    Checkpoint, EntryKind, EntryResult, Incoming, InstallError, Pending, StateEntry, StateStore,
+    Checkpoint, EntryKind, EntryResult, InstallError, Pending, StateEntry, StateStore,
+    VerifiedCheckpoint,
 };
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use openraft::{
@@ -87,9 +88,9 @@ impl<R: AsyncRuntime> StateMachine<R> {
     }
 
     /// Receives a checkpoint that lies on this machine, as if it had come from a peer.
-    async fn copy(&self, checkpoint: Checkpoint) -> Result<Incoming, io::Error> {
+    async fn copy(&self, checkpoint: Checkpoint) -> Result<VerifiedCheckpoint, io::Error> {
         let state = self.state.clone();
-        let copy = move || -> Result<Incoming, InstallError> {
+        let copy = move || -> Result<VerifiedCheckpoint, InstallError> {
             let incoming = state.begin_install(checkpoint.manifest().clone())?;
             for (file, mut offset) in incoming.needs()? {
                 loop {
@@ -103,7 +104,7 @@ impl<R: AsyncRuntime> StateMachine<R> {
                     offset += data.len() as u64;
                 }
             }
-            Ok(incoming)
+            incoming.verified()
         };
         R::spawn_blocking(copy).await?.map_err(io::Error::other)
     }
@@ -230,14 +231,14 @@ impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
         meta: &SnapshotMeta,
         snapshot: SnapshotHandle,
     ) -> Result<(), io::Error> {
-        let incoming = match snapshot {
-            SnapshotHandle::Received(incoming) => incoming,
+        let verified = match snapshot {
+            SnapshotHandle::Received(verified) => verified,
             // Never at start, because a checkpoint is never ahead of the state that it was taken from. The store suite hands the
             // checkpoint of one store to another.
             SnapshotHandle::Checkpoint(checkpoint) => self.copy(checkpoint).await?,
             SnapshotHandle::Nothing => return Ok(()),
         };
-        match self.state.install(incoming).await {
+        match self.state.install(verified).await {
             Ok(applied) => {
                 if Some(log_id(applied.position)) != meta.last_log_id {
                     return Err(io::Error::other(

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, marker::PhantomData, sync::Arc};
 
-use banyan_storage::{Checkpoint, CheckpointManifest, Incoming, StateStore};
+use banyan_storage::{Checkpoint, CheckpointManifest, StateStore, VerifiedCheckpoint};
 use openraft::{RaftSnapshotBuilder, Snapshot, type_config::alias::SnapshotOf};
 use openraft_rt::AsyncRuntime;
 use tokio::sync::Semaphore;
@@ -14,8 +14,8 @@ use crate::types::{SnapshotMeta, StoredMembership, TypeConfig, log_id};
 pub enum SnapshotHandle {
     /// A checkpoint of this node, which stays on disk as long as the handle lives.
     Checkpoint(Checkpoint),
-    /// What a leader sent, complete and verified, not yet installed.
-    Received(Incoming),
+    /// What a leader sent, complete, verified and synced, not yet installed.
+    Received(VerifiedCheckpoint),
     /// Nothing is applied yet: there is nothing to take a checkpoint of, and nothing to send.
     Nothing,
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use banyan_consensus::{Consensus, LogPolicy, PeerTls, StartError};
 use banyan_domain::NodeId;
 use banyan_wire::internal_v1::{
-    AppendRequest, Ballot, LogPosition, SnapshotFrame, SnapshotOffer, TransferRequest, VoteRequest,
-    peer_client::PeerClient, snapshot_frame,
+    AppendRequest, Ballot, LogEntry, LogPosition, SnapshotFrame, SnapshotOffer, TransferRequest,
+    VoteRequest, peer_client::PeerClient, snapshot_frame,
 };
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
@@ -117,6 +118,102 @@ async fn a_learners_certificate_cannot_vote_append_transfer_or_send_snapshots() 
     assert_eq!(status.peer_calls_refused, 12, "each refusal is counted");
     assert_eq!(status.term, term, "nothing was disturbed");
     cluster.propose(5..10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_cannot_be_admitted_is_refused_before_its_message_is_read() {
+    let cluster = Cluster::started(3, 1, LogPolicy::default()).await;
+    let endpoint = cluster.nodes[&1].member.peer_endpoint.clone();
+    // Larger than any message may be, which whoever reads it would say.
+    let entry = LogEntry {
+        position: Some(LogPosition { term: 1, index: 0 }),
+        payload: vec![0; 9 << 20].into(),
+    };
+    let append = AppendRequest {
+        entries: vec![entry],
+        ..AppendRequest::default()
+    };
+    for (node, standing, code) in [
+        (4, "learner", Code::PermissionDenied),
+        (2, "voter", Code::OutOfRange),
+    ] {
+        let address = cluster.nodes[&node].address.ip();
+        let tls = cluster.authority.peer(node, standing, address);
+        let mut client = connect(&tls, &endpoint).await;
+        let status = client.append(append.clone()).await.unwrap_err();
+        assert_eq!(status.code(), code, "{standing}: {status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_with_a_gap_do_not_reach_the_log() {
+    let cluster = Cluster::started(3, 0, LogPolicy::default()).await;
+    cluster.propose(0..5).await;
+    cluster.caught_up(1).await;
+    let term = cluster.consensus(1).status().term;
+    let endpoint = cluster.nodes[&1].member.peer_endpoint.clone();
+    let tls = cluster
+        .authority
+        .peer(2, "voter", cluster.nodes[&2].address.ip());
+    let mut client = connect(&tls, &endpoint).await;
+    let entry = |index| LogEntry {
+        position: Some(LogPosition { term: 1_000, index }),
+        payload: Vec::new().into(),
+    };
+    let append = AppendRequest {
+        ballot: Some(Ballot {
+            term: 1_000,
+            node: 2,
+            committed: true,
+        }),
+        previous: Some(LogPosition { term, index: 3 }),
+        entries: vec![entry(5), entry(6)],
+        ..AppendRequest::default()
+    };
+    let refused = client.append(append.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let mut answers = client
+        .append_stream(tokio_stream::iter([append]))
+        .await
+        .expect("a stream")
+        .into_inner();
+    let refused = answers.message().await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    assert_eq!(cluster.consensus(1).status().term, term);
+    cluster.propose(5..10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_cannot_open_streams_without_end_on_one_connection() {
+    let cluster = Cluster::started(3, 0, LogPolicy::default()).await;
+    let endpoint = cluster.nodes[&1].member.peer_endpoint.clone();
+    let tls = cluster
+        .authority
+        .peer(2, "voter", cluster.nodes[&2].address.ip());
+    let client = connect(&tls, &endpoint).await;
+    let open = || {
+        let mut client = client.clone();
+        async move {
+            // A stream without a message, until what keeps it open is dropped.
+            let (keep, silent) = tokio::sync::mpsc::channel::<AppendRequest>(1);
+            let call = client.append_stream(ReceiverStream::new(silent));
+            let opened = tokio::time::timeout(Duration::from_secs(2), call).await?;
+            Ok::<_, tokio::time::error::Elapsed>((keep, opened.expect("a stream")))
+        }
+    };
+    let mut streams = Vec::new();
+    let refused = loop {
+        match open().await {
+            Ok(stream) => streams.push(stream),
+            Err(elapsed) => break elapsed,
+        }
+        assert!(streams.len() < 1_000, "there is no end");
+    };
+    assert!(!streams.is_empty(), "{refused}");
+    // Others are not held up, nor is this one once it has let go of a stream.
+    cluster.propose(0..5).await;
+    streams.pop();
+    open().await.expect("in time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use banyan_consensus::{
     Consensus, LogPolicy, Member, ProposeError, StartOptions, Status, SystemClock, Timing,
 };
 use banyan_domain::{NodeId, Outcome};
-use banyan_storage::{DigestState, Identity, OpenError, StoreOptions, Stores};
+use banyan_storage::{DigestState, FirstStart, Identity, OpenError, StoreOptions, Stores};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -27,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// One node, running or not.
 pub(crate) struct Node {
     pub(crate) member: Member,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     directory: PathBuf,
     running: Option<Running>,
 }
@@ -202,9 +202,12 @@ impl Cluster {
             stores,
         } = running;
         tokio::task::spawn_blocking(move || {
+            let closed = stores.closed();
             runtime.shutdown_timeout(Duration::from_secs(10));
             drop(consensus);
             drop(stores);
+            // A consensus of a test may still hold on to them; the next start says so.
+            let _ = closed.wait(Duration::from_secs(10));
         })
         .await
         .expect("the node ends");
@@ -351,10 +354,20 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for node in self.nodes.values_mut() {
-            if let Some(running) = node.running.take() {
+        let running = self
+            .nodes
+            .values_mut()
+            .filter_map(|node| node.running.take());
+        let closing: Vec<_> = running
+            .map(|running| {
+                let closed = running.stores.closed();
                 running.runtime.shutdown_background();
-            }
+                closed
+            })
+            .collect();
+        // Databases close on whatever thread lets go last. A process that ends before tears RocksDB down under them.
+        for closed in closing {
+            let _ = closed.wait(Duration::from_secs(10));
         }
     }
 }
@@ -369,9 +382,15 @@ async fn open_stores(node: &Node, id: u64) -> Stores {
         block_cache_bytes: 8 << 20,
         ..StoreOptions::default()
     };
+    // As a supervisor would: only a node that never ran may form its directory.
+    let first_start = if node.directory.exists() {
+        FirstStart::Refused
+    } else {
+        FirstStart::Permitted
+    };
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match Stores::open(&node.directory, &identity, &options) {
+        match Stores::open(&node.directory, &identity, first_start, &options) {
             Ok(stores) => return stores,
             Err(OpenError::Locked { .. }) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(50)).await;

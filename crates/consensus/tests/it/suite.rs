@@ -1,7 +1,7 @@
 //! openraft's own store suite, against the real stores.
 
 use banyan_consensus::{LogAdapter, StateMachine, TokioRuntime, TypeConfig};
-use banyan_storage::{Identity, StoreOptions, Stores};
+use banyan_storage::{FirstStart, Identity, StoreOptions, Stores};
 use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
@@ -33,8 +33,9 @@ impl StoreBuilder<C, LogAdapter<TokioRuntime>, StateMachine<TokioRuntime>, TempD
             conformance: true,
             ..StoreOptions::default()
         };
+        let path = directory.path().join("data");
         let stores =
-            Stores::open(&directory.path().join("data"), &identity, &options).expect("stores");
+            Stores::open(&path, &identity, FirstStart::Permitted, &options).expect("stores");
         let log = LogAdapter::new(stores.clone());
         Ok((directory, log, StateMachine::new(stores.state)))
     }

@@ -19,6 +19,7 @@ pub(super) fn decide<V: View>(work: &Work<'_, V>, command: &RegisterBirth) -> De
         None,
         None,
         EventKind::BirthRegistered,
+        "",
     )
 }
 

@@ -1,5 +1,6 @@
 //! Correction of a record: a new version, while the old one stays.
 
+use super::death::keep_elsewhere;
 use super::registration::{findings, number_contradicts};
 use super::{Decided, Work, index_name};
 use crate::command::CorrectPerson;
@@ -43,7 +44,9 @@ pub(super) fn decide<V: View>(work: &Work<'_, V>, command: &CorrectPerson) -> De
         });
         mutations.push(index_name(after, current.person));
     }
-    let findings = findings(&current.pin, after, current.death.as_ref());
+    let mut findings = findings(&current.pin, after, current.death.as_ref());
+    // What is said of the record of a death holds as long as that record does.
+    keep_elsewhere(&current, &mut findings);
     let version = work.successor(&current, after.clone(), findings);
     Ok(Ok(work.change(
         version,
@@ -70,7 +73,7 @@ fn fits<V: View>(
         .certainly_after(CalendarDate::in_viet_nam(work.time))
     {
         return Err(Rejection::DateInFuture {
-            field: String::from("birth_date"),
+            field: String::from("data.birth_date"),
         });
     }
     if current

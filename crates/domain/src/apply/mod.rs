@@ -6,6 +6,7 @@
 //!
 //! One file a command family.
 
+mod allotment;
 mod birth;
 mod correction;
 mod death;
@@ -13,6 +14,7 @@ mod registration;
 
 use crate::audit::{AuditRecord, Decision};
 use crate::command::{Command, Envelope};
+use crate::date::CalendarDate;
 use crate::event::{Event, EventKind};
 use crate::ids::{EventSequence, PersonId, Position, Timestamp, VersionNumber};
 use crate::name::NameKey;
@@ -20,7 +22,7 @@ use crate::outcome::{Accepted, Outcome, StoredOutcome};
 use crate::person::{Finding, PersonData, PersonVersion};
 use crate::pin::Pin;
 use crate::policy::{Action, Resource, decide};
-use crate::provenance::{CommandName, Provenance};
+use crate::provenance::{FormKey, Provenance};
 use crate::rejection::Rejection;
 use crate::transition::{Mutation, Transition};
 use crate::view::{Counters, View, ViewFault};
@@ -90,7 +92,8 @@ pub fn apply(
             let decision = Decision::Rejected(rejection.name().to_owned());
             (outcome(Err(rejection)), decision)
         };
-        let audit = audit(context, envelope, time, decision, &outcome);
+        let person = concerned(view, envelope, &outcome)?;
+        let audit = audit(context, envelope, decision, &outcome, person, time);
         return Ok(Transition {
             mutations: vec![audit, Mutation::PutCounters(counters)],
             outcome,
@@ -104,7 +107,7 @@ pub fn apply(
         time,
         counters,
     };
-    let decided = match carried_by_law(envelope) {
+    let decided = match carried(envelope, time) {
         Err(rejection) => Err(rejection),
         Ok(()) => match &envelope.command {
             Command::RegisterPerson(command) => registration::decide(&work, command)?,
@@ -134,7 +137,8 @@ pub fn apply(
             (mutations, outcome(Ok(change.accepted)), Decision::Accepted)
         }
     };
-    mutations.push(audit(context, envelope, time, decision, &outcome));
+    let person = concerned(view, envelope, &outcome)?;
+    mutations.push(audit(context, envelope, decision, &outcome, person, time));
     mutations.push(Mutation::PutOutcome {
         principal: envelope.actor.principal.clone(),
         key: envelope.key,
@@ -145,6 +149,33 @@ pub fn apply(
     });
     mutations.push(Mutation::PutCounters(counters));
     Ok(Transition { mutations, outcome })
+}
+
+/// Whether law and document carry the command.
+fn carried(envelope: &Envelope, time: Timestamp) -> Result<(), Rejection> {
+    carried_by_law(envelope)?;
+    let document = &envelope.head.document;
+    let death = match &envelope.command {
+        Command::RegisterPerson(register) => register.death.as_ref(),
+        Command::RecordDeath(record) => Some(&record.death),
+        Command::RegisterBirth(_) | Command::CorrectPerson(_) => None,
+    };
+    if let Some(death) = death
+        && !document
+            .kind
+            .carries_death(death.kind, envelope.command.name())
+    {
+        return Err(Rejection::DocumentMismatch {
+            document: document.kind,
+            death: death.kind,
+        });
+    }
+    match document.issued {
+        Some(issued) if issued > CalendarDate::in_viet_nam(time) => Err(Rejection::DateInFuture {
+            field: String::from("document.issued"),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn carried_by_law(envelope: &Envelope) -> Result<(), Rejection> {
@@ -161,12 +192,59 @@ fn carried_by_law(envelope: &Envelope) -> Result<(), Rejection> {
     }
 }
 
+/// The person whom a command was about, refused or not: whose number it names, or who holds what it asks for.
+fn concerned(
+    view: &impl View,
+    envelope: &Envelope,
+    outcome: &Outcome,
+) -> Result<Option<PersonId>, ViewFault> {
+    let rejection = match &outcome.result {
+        Ok(accepted) => return Ok(Some(accepted.person)),
+        Err(rejection) => rejection,
+    };
+    match &envelope.command {
+        Command::CorrectPerson(correct) => view.person_by_pin(&correct.pin),
+        Command::RecordDeath(record) => view.person_by_pin(&record.pin),
+        Command::RegisterPerson(_) | Command::RegisterBirth(_)
+            if *rejection == Rejection::FormAlreadyRegistered =>
+        {
+            person_of_form(view, envelope)
+        }
+        Command::RegisterPerson(register) => {
+            match (rejection, &register.pin, &register.data.cmnd) {
+                (Rejection::PinAlreadyRegistered, Some(pin), _) => view.person_by_pin(pin),
+                (Rejection::CmndAlreadyRegistered, _, Some(cmnd)) => view.person_by_cmnd(cmnd),
+                _ => Ok(None),
+            }
+        }
+        Command::RegisterBirth(_) => Ok(None),
+    }
+}
+
+/// The key under which the document of a first registration is kept.
+fn form_key(envelope: &Envelope) -> FormKey {
+    envelope.head.form_key(envelope.actor.role.area())
+}
+
+/// The person whom the document registered already: by somebody of the same area, or by the centre.
+fn person_of_form(view: &impl View, envelope: &Envelope) -> Result<Option<PersonId>, ViewFault> {
+    let own = form_key(envelope);
+    if let Some(person) = view.person_by_form(&own)? {
+        return Ok(Some(person));
+    }
+    if own.area.is_none() {
+        return Ok(None);
+    }
+    view.person_by_form(&FormKey { area: None, ..own })
+}
+
 fn audit(
     context: &ApplyContext,
     envelope: &Envelope,
-    time: Timestamp,
     decision: Decision,
     outcome: &Outcome,
+    person: Option<PersonId>,
+    time: Timestamp,
 ) -> Mutation {
     let accepted = outcome.result.as_ref().ok();
     Mutation::AppendAudit(Box::new(AuditRecord {
@@ -176,7 +254,7 @@ fn audit(
         office: envelope.head.office.clone(),
         command: envelope.command.name(),
         decision,
-        person: accepted.map(|accepted| accepted.person),
+        person,
         version: accepted.map(|accepted| accepted.version),
         key: envelope.key,
         time,
@@ -208,15 +286,20 @@ impl<V: View> Work<'_, V> {
         }
     }
 
-    fn provenance(&self, command: CommandName) -> Provenance {
+    fn provenance(&self) -> Provenance {
         let head = &self.envelope.head;
+        let reason = match &self.envelope.command {
+            Command::CorrectPerson(correct) => Some(correct.reason.clone()),
+            _ => None,
+        };
         Provenance {
             time: self.time,
             actor: self.envelope.actor.clone(),
             office: head.office.clone(),
             legal_basis: head.legal_basis,
             document: head.document.clone(),
-            command,
+            command: self.envelope.command.name(),
+            reason,
             log_index: self.position.index,
         }
     }
@@ -235,7 +318,7 @@ impl<V: View> Work<'_, V> {
             data,
             death: current.death.clone(),
             findings,
-            provenance: self.provenance(self.envelope.command.name()),
+            provenance: self.provenance(),
             key: self.envelope.key,
         }
     }
@@ -249,7 +332,7 @@ impl<V: View> Work<'_, V> {
             data,
             death: None,
             findings,
-            provenance: self.provenance(self.envelope.command.name()),
+            provenance: self.provenance(),
             key: self.envelope.key,
         }
     }

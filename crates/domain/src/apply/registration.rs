@@ -1,23 +1,27 @@
 //! Registration from a collected form, and what every first registration shares.
 
-use super::{Change, Decided, Work, index_name};
+use super::{Change, Decided, Work, allotment, form_key, index_name, person_of_form};
 use crate::codes::FindingCode;
 use crate::command::RegisterPerson;
 use crate::date::CalendarDate;
 use crate::event::EventKind;
-use crate::limits::{FINDINGS_MAX, PIN_TRIES_MAX};
+use crate::limits::FINDINGS_MAX;
 use crate::person::{Death, Finding, PersonData};
-use crate::pin::{Contradiction, Pin, PinBucket};
+use crate::pin::{Contradiction, Pin};
 use crate::places::CountryCode;
 use crate::policy::Resource;
-use crate::rejection::{PlaceProblem, Rejection};
+use crate::rejection::Rejection;
 use crate::transition::Mutation;
 use crate::units::Units;
 use crate::view::{View, ViewFault};
 
 pub(super) fn decide<V: View>(work: &Work<'_, V>, command: &RegisterPerson) -> Decided {
     let data = &command.data;
-    if let Err(rejection) = work.allowed(&Resource::Record(data)) {
+    let resource = Resource::Registration {
+        data,
+        pin: command.pin.as_ref(),
+    };
+    if let Err(rejection) = work.allowed(&resource) {
         return Ok(Err(rejection));
     }
     if let Some(death) = &command.death
@@ -31,25 +35,27 @@ pub(super) fn decide<V: View>(work: &Work<'_, V>, command: &RegisterPerson) -> D
         command.pin,
         command.death.clone(),
         EventKind::PersonRegistered,
+        "data.",
     )
 }
 
-/// The first version of a new person, with the number given or a new one.
+/// The first version of a new person, with the number given or a new one. `root` is what stands before the fields of the
+/// record in the command.
 pub(super) fn register<V: View>(
     work: &Work<'_, V>,
     data: PersonData,
     pin: Option<Pin>,
     death: Option<Death>,
     event: EventKind,
+    root: &str,
 ) -> Decided {
     let today = CalendarDate::in_viet_nam(work.time);
     if data.birth_date.certainly_after(today) {
         return Ok(Err(Rejection::DateInFuture {
-            field: String::from("birth_date"),
+            field: format!("{root}birth_date"),
         }));
     }
-    let form = work.envelope.head.form_key();
-    if work.view.person_by_form(&form)?.is_some() {
+    if person_of_form(work.view, work.envelope)?.is_some() {
         return Ok(Err(Rejection::FormAlreadyRegistered));
     }
     if let Some(cmnd) = &data.cmnd
@@ -62,7 +68,7 @@ pub(super) fn register<V: View>(
             Ok(()) => pin,
             Err(rejection) => return Ok(Err(rejection)),
         },
-        None => match allot(work.view, &data, work.envelope.salt)? {
+        None => match allotment::allot(work.view, &data, work.envelope.salt, root)? {
             Ok(pin) => pin,
             Err(rejection) => return Ok(Err(rejection)),
         },
@@ -71,12 +77,15 @@ pub(super) fn register<V: View>(
     let mut version = work.first_version(pin, data, findings);
     version.death = death;
     let person = version.person;
-    let mut mutations = Vec::with_capacity(9);
-    mutations.push(Mutation::BindPin { pin, person });
+    let mut mutations = Vec::with_capacity(10);
+    allotment::bind(work.view, pin, person, &mut mutations)?;
     if let Some(cmnd) = version.data.cmnd {
         mutations.push(Mutation::BindCmnd { cmnd, person });
     }
-    mutations.push(Mutation::BindForm { form, person });
+    mutations.push(Mutation::BindForm {
+        form: form_key(work.envelope),
+        person,
+    });
     mutations.push(index_name(&version.data, person));
     let change: Change = work.change(version, event, mutations, 1);
     Ok(Ok(change))
@@ -120,37 +129,6 @@ fn place_contradicts(pin: &Pin, data: &PersonData) -> bool {
     let place = &data.birth_registration_place;
     let registered = Units::current().province_of(place);
     (registered.is_some() || place.is_abroad()) && pin.bucket().province() != registered
-}
-
-/// A new number: the first free one of the salted sequence of the bucket, and where that runs long, of the bucket.
-fn allot(
-    view: &impl View,
-    data: &PersonData,
-    salt: u64,
-) -> Result<Result<Pin, Rejection>, ViewFault> {
-    let place = &data.birth_registration_place;
-    let problem = |reason| Ok(Err(Rejection::BirthPlaceUnknown { reason }));
-    if place.is_abroad() {
-        return problem(PlaceProblem::Abroad);
-    }
-    let Some(province) = Units::current().province_of(place) else {
-        return problem(PlaceProblem::ProvinceUnknown);
-    };
-    let Ok(bucket) = PinBucket::for_person(province, data.birth_date, data.sex) else {
-        return problem(PlaceProblem::BornBefore1900);
-    };
-    let mut last = 0;
-    for serial in bucket.serials(salt).take(PIN_TRIES_MAX) {
-        let pin = Pin::in_bucket(bucket, serial);
-        if view.person_by_pin(&pin)?.is_none() {
-            return Ok(Ok(pin));
-        }
-        last = serial;
-    }
-    Ok(match view.first_free_serial(&bucket, last)? {
-        Some(serial) => Ok(Pin::in_bucket(bucket, serial)),
-        None => Err(Rejection::BucketExhausted),
-    })
 }
 
 /// A death after the birth and not after today.

@@ -1,10 +1,12 @@
 //! People, actors and envelopes that the tests are made of. All of them are invented.
 
+use std::collections::BTreeMap;
+
 use banyan_domain::{
     Actor, ApplyContext, BirthDate, Command, CommandHead, CommandName, CountryCode, DocumentKind,
-    DocumentNumber, Envelope, Fingerprint, IdempotencyKey, LegalBasis, Nationalities, NodeId,
-    Office, PersonData, PersonName, Place, Position, Principal, ProvinceCode, RegisterPerson, Role,
-    Sex, SourceDocument, Timestamp,
+    DocumentNumber, Envelope, Fingerprint, IdempotencyKey, LegalBasis, Mutation, Nationalities,
+    NodeId, Office, PersonData, PersonId, PersonName, Pin, PinBucket, PinPage, Place, Position,
+    Principal, ProvinceCode, RegisterPerson, Role, Sex, SourceDocument, Timestamp,
 };
 
 /// 2026-11-22 12:00 in Viet Nam.
@@ -102,6 +104,29 @@ pub(crate) fn registration(number: u64, salt: u64, data: PersonData) -> Envelope
         death: None,
     };
     envelope(number, salt, Command::RegisterPerson(Box::new(command)))
+}
+
+/// The mutations that give out these numbers of a bucket, in an empty registry, with their counts.
+pub(crate) fn given_out(
+    bucket: PinBucket,
+    serials: impl IntoIterator<Item = u32>,
+) -> Vec<Mutation> {
+    let person = PersonId(u64::MAX);
+    let mut used: BTreeMap<PinPage, u16> = BTreeMap::new();
+    let mut mutations = Vec::new();
+    for serial in serials {
+        let pin = Pin::in_bucket(bucket, serial);
+        mutations.push(Mutation::BindPin { pin, person });
+        *used.entry(PinPage::of(&pin)).or_default() += 1;
+    }
+    let full = used.iter().filter(|(page, used)| **used == page.capacity());
+    let pages = u16::try_from(full.count()).unwrap();
+    mutations.extend(
+        used.into_iter()
+            .map(|(page, used)| Mutation::CountPage { page, used }),
+    );
+    mutations.push(Mutation::CountFullPages { bucket, pages });
+    mutations
 }
 
 pub(crate) const fn context(index: u64, ordinal: u32) -> ApplyContext {

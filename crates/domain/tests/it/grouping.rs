@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use banyan_domain::{
     ApplyContext, AreaCode, BirthDate, Cmnd, Command, CorrectPerson, CountryCode, Death, DeathKind,
-    DocumentNumber, Envelope, Fingerprint, LegalBasis, MemoryView, Mutation, NameKey, OverlayView,
-    PersonId, Pin, Place, Position, ProvinceCode, RecordDeath, RegisterBirth, RegisterPerson, Role,
-    Sex, Text, Timestamp, Transition, VersionNumber, View as _, WardCode, apply,
+    DocumentKind, DocumentNumber, Envelope, Fingerprint, LegalBasis, MemoryView, Mutation, NameKey,
+    OverlayView, PersonId, Pin, Place, Position, ProvinceCode, RecordDeath, RegisterBirth,
+    RegisterPerson, Role, Sex, Text, Timestamp, Transition, VersionNumber, View as _, WardCode,
+    apply,
 };
 use proptest::prelude::*;
 
@@ -182,7 +183,12 @@ impl Plan {
         envelope.head.document.number = DocumentNumber::new(&format!("F{}", self.form)).unwrap();
         match self.basis {
             0 => envelope.head.legal_basis = LegalBasis::Collection,
-            1..=3 => envelope.head.legal_basis = LegalBasis::CourtDecision,
+            1..=3 => {
+                envelope.head.legal_basis = LegalBasis::CourtDecision;
+                if self.basis == 1 {
+                    envelope.head.document.kind = DocumentKind::CourtDecision;
+                }
+            }
             _ => {}
         }
         envelope.actor = match self.who {
@@ -380,6 +386,7 @@ fn random_plans_reach_every_answer_but_an_exhausted_bucket() {
         "CMND_ALREADY_REGISTERED",
         "DATE_IN_FUTURE",
         "DEATH_BEFORE_BIRTH",
+        "DOCUMENT_MISMATCH",
         "FORM_ALREADY_REGISTERED",
         "IDEMPOTENCY_KEY_REUSED",
         "LEGAL_BASIS_MISMATCH",

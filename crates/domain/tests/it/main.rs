@@ -5,6 +5,7 @@ mod allotment;
 mod fixtures;
 mod grouping;
 mod parsers;
+mod paths;
 mod policy_table;
 mod scripts;
 mod story;

@@ -6,7 +6,7 @@
 //! today: yyyy-mm-dd                          the leader's stamp, noon in Viet Nam; 2026-11-22 if nothing is said
 //! key: WORD                                  idempotency key; one of its own if nothing is said
 //! salt: NUMBER                               for the allotment; 7 if nothing is said
-//! office: CODE  basis: LABEL  document: KIND NUMBER
+//! office: CODE  basis: LABEL  document: KIND NUMBER  issued: yyyy-mm-dd
 //! name: born: sex: cmnd: nationality:        items of the record; a correction keeps what it does not name
 //! registered-at: native: lives-at: now-at: temporarily-at:     places: 40/412/16663, 40, -/-/16663, or a country, FR
 //! pin: 12 digits, or `of person 1`           whose record
@@ -28,7 +28,7 @@ use banyan_domain::{
     View as _, WardCode, apply,
 };
 
-use crate::fixtures::{actor, person, usual};
+use crate::fixtures::{actor, given_out, person, usual};
 
 /// The registry as far as the story has come.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl<'a> Given<'a> {
 impl Registry {
     /// Carries out one block and tells what came of it.
     pub(crate) fn tell(&mut self, fields: &[(&str, &str)]) -> String {
-        const WORDS: [&str; 23] = [
+        const WORDS: [&str; 24] = [
             "command",
             "as",
             "today",
@@ -74,6 +74,7 @@ impl Registry {
             "office",
             "basis",
             "document",
+            "issued",
             "name",
             "born",
             "sex",
@@ -123,11 +124,7 @@ impl Registry {
         };
         let bucket: PinBucket = Pin::parse(&format!("{digits}000000")).unwrap().bucket();
         let taken = 1_000_000 - free.parse::<u32>().unwrap();
-        let person = PersonId(u64::MAX);
-        self.view.absorb((0..taken).map(|serial| Mutation::BindPin {
-            pin: Pin::in_bucket(bucket, serial),
-            person,
-        }));
+        self.view.absorb(given_out(bucket, 0..taken));
         format!("{taken} numbers are given out")
     }
 
@@ -147,7 +144,9 @@ impl Registry {
         let document = SourceDocument {
             kind: document.0,
             number: DocumentNumber::new(&document.1).unwrap(),
-            issued: None,
+            issued: given
+                .get("issued")
+                .map(|day| CalendarDate::parse(day).unwrap()),
         };
         let basis = given
             .get("basis")
@@ -382,7 +381,7 @@ fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-/// The mutations as lines, but the counters, which follow from the rest.
+/// The mutations as lines, but the counters and counts, which follow from the rest.
 fn told(mutations: &[Mutation]) -> Vec<String> {
     let mut indexes = Vec::new();
     let mut lines = Vec::new();
@@ -398,7 +397,8 @@ fn told(mutations: &[Mutation]) -> Vec<String> {
             Mutation::IndexName { .. } => indexes.push("+name"),
             Mutation::UnindexName { .. } => indexes.push("-name"),
             Mutation::PutOutcome { .. } => indexes.push("+answer"),
-            Mutation::PutCounters(_) => {}
+            Mutation::CountFullPages { .. } => indexes.push("+full page"),
+            Mutation::CountPage { .. } | Mutation::PutCounters(_) => {}
         }
     }
     if !indexes.is_empty() {
@@ -436,13 +436,17 @@ fn told_record(version: &PersonVersion) -> Vec<String> {
     vec![
         format!("record: {}", items.join(", ")),
         format!(
-            "source: {}, {}, {} {}, office {}, by {}",
+            "source: {}, {}, {} {}, office {}, by {}{}",
             from.command,
             from.legal_basis.label(),
             from.document.kind.label(),
             from.document.number.as_str(),
             from.office.as_str(),
-            from.actor.principal.as_str()
+            from.actor.principal.as_str(),
+            from.reason
+                .as_ref()
+                .map(|reason| format!(", because: {}", reason.as_str()))
+                .unwrap_or_default()
         ),
     ]
 }
@@ -480,7 +484,8 @@ fn told_audit(audit: &AuditRecord) -> String {
     };
     let whose = match (audit.person, audit.version) {
         (Some(person), Some(version)) => format!(", person {person} version {version}"),
-        _ => String::new(),
+        (Some(person), None) => format!(", about person {person}"),
+        (None, _) => String::new(),
     };
     let (principal, role) = (audit.actor.principal.as_str(), audit.actor.role.word());
     let at = format!("{}/{}", audit.position, audit.ordinal);

@@ -1,6 +1,6 @@
 //! The files of a local cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,9 @@ pub(super) struct StateFile {
     pub(super) cluster: String,
     pub(super) banyand: PathBuf,
     pub(super) nodes: BTreeMap<String, ProcessMark>,
+    /// Nodes that were made here and have not answered yet: these alone may form their data directories.
+    #[serde(default)]
+    pub(super) unformed: BTreeSet<String>,
 }
 
 /// Where the node's program was looked for.

@@ -129,6 +129,8 @@ pub(super) struct Launch {
     pub(super) config: PathBuf,
     pub(super) log: PathBuf,
     pub(super) lifetime: Lifetime,
+    /// Whether the node may form its data directory.
+    pub(super) first_start: bool,
 }
 
 impl Launch {
@@ -151,6 +153,7 @@ impl Launch {
         command
             .arg("--config")
             .arg(&self.config)
+            .args(self.first_start.then_some("--first-start"))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -227,6 +230,7 @@ mod tests {
                     config: folder.path().join("node.toml"),
                     log: folder.path().join("log"),
                     lifetime,
+                    first_start: false,
                 })
                 .unwrap();
             assert!(process.runs());

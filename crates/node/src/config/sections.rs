@@ -185,7 +185,7 @@ impl StorageSettings {
         self.log_tail
     }
 
-    /// Disk budget of the journal of access records.
+    /// Disk budget of the journal of access records. Once it is spent, reads of persons are refused.
     #[must_use]
     pub fn journal_max(&self) -> ByteCount {
         self.journal_max
@@ -310,7 +310,7 @@ pub(super) fn storage(raw: &RawStorage, reader: &mut Reader<'_>) -> StorageSetti
         journal_max: reader.bytes(
             "storage.journal_max",
             raw.journal_max.as_ref(),
-            mib(1024),
+            mib(8 << 10),
             mib(64)..=mib(1 << 20),
         ),
     }

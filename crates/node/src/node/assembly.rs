@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use banyan_consensus::{Consensus, LogPolicy, PeerTls, StartOptions, Timing};
 use banyan_domain::NodeId;
-use banyan_storage::{Identity, StoreOptions, Stores};
+use banyan_storage::{FirstStart, Identity, IdentityError, OpenError, StoreOptions, Stores};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::runtime::{Builder, Runtime};
@@ -35,6 +35,8 @@ pub type NodeConsensus = Consensus;
 
 /// The longest that a stopping leader waits for its successor.
 const HAND_OVER_MAX: Duration = Duration::from_secs(5);
+/// The longest that a stopping node waits for its stores to close. What is in memory was flushed before.
+const STORES_CLOSE_MAX: Duration = Duration::from_secs(10);
 /// The longest that a stopping node waits for threads of its runtimes.
 const RUNTIME_STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -57,7 +59,8 @@ pub struct Node {
 
 impl Node {
     /// Starts a node: stores, consensus, edges, in this order. Blocks until it listens; readiness follows when the
-    /// node is part of a formed cluster. Not to be called on a thread of an async runtime.
+    /// node is part of a formed cluster. `first_start` says whether a data directory without identity may be formed. Not to be called on a
+    /// thread of an async runtime.
     ///
     /// # Errors
     /// [`StartError`]; nothing of the node runs then.
@@ -65,6 +68,7 @@ impl Node {
         config: NodeConfig,
         listeners: Listeners,
         unknown_keys: Vec<String>,
+        first_start: FirstStart,
     ) -> Result<Self, StartError> {
         let clock: SharedClock = Arc::new(SystemClock);
         let topology = config.topology();
@@ -86,7 +90,7 @@ impl Node {
             version = crate::VERSION,
             "starting"
         );
-        let stores = open_stores(&config)?;
+        let stores = open_stores(&config, first_start)?;
         let raft = runtime("raft", config.runtime().raft_threads())?;
         let consensus = raft.block_on(Consensus::start(StartOptions {
             cluster: topology.cluster().to_owned(),
@@ -181,8 +185,16 @@ impl Node {
         if let Err(fault) = self.stores.state.flush().wait() {
             tracing::error!(%fault, "the state was not flushed");
         }
+        let closed = self.stores.closed();
         drop(self.consensus);
+        drop(self.stores);
+        // Its probe asks consensus.
+        drop(self.readiness);
         self.raft.shutdown_timeout(RUNTIME_STOP_MAX);
+        // A process that ended before would tear RocksDB down under databases that are still closing.
+        if !closed.wait(STORES_CLOSE_MAX) {
+            tracing::warn!("the stores did not close in time");
+        }
         tracing::info!("stopped");
     }
 
@@ -363,7 +375,7 @@ async fn hand_over(consensus: &NodeConsensus, silent_after: Duration) {
     }
 }
 
-fn open_stores(config: &NodeConfig) -> Result<Stores, StartError> {
+fn open_stores(config: &NodeConfig, first_start: FirstStart) -> Result<Stores, StartError> {
     let identity = Identity {
         cluster: config.topology().cluster().to_owned(),
         node: config.node().id().get(),
@@ -376,7 +388,15 @@ fn open_stores(config: &NodeConfig) -> Result<Stores, StartError> {
         journal_budget_bytes: settings.journal_max().0,
         ..StoreOptions::default()
     };
-    Ok(Stores::open(config.data_dir(), &identity, &options)?)
+    Stores::open(config.data_dir(), &identity, first_start, &options).map_err(|error| match error {
+        OpenError::Identity(IdentityError::NotFormed { .. } | IdentityError::Unfinished { .. }) => {
+            StartError::NotFormed {
+                config: config.file().to_owned(),
+                source: error,
+            }
+        }
+        other => StartError::DataDirectory(other),
+    })
 }
 
 fn timing(config: &NodeConfig) -> Timing {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use banyan_consensus::StartError as ConsensusError;
 use banyan_domain::Position;
@@ -29,6 +30,19 @@ pub enum StartError {
     /// The data directory is not usable.
     #[error("the data directory cannot be used")]
     DataDirectory(#[from] OpenError),
+    /// The data directory has no identity, and the start was not said to be the node's first.
+    #[error(
+        "this start would have to form the data directory. A node that never ran before: run \
+         `banyand --config {} --first-start` once. A node that did: its data is lost, and it must not come back under its old id",
+        config.display()
+    )]
+    NotFormed {
+        /// The node's configuration file.
+        config: PathBuf,
+        /// What was found in the directory.
+        #[source]
+        source: OpenError,
+    },
     /// Threads cannot be started.
     #[error("cannot start the threads of {runtime}")]
     Threads {

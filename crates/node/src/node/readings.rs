@@ -66,6 +66,8 @@ fn store_readings(stores: &Stores) -> Vec<StoreReading> {
         reading("journal", "appended", journal.appended),
         reading("journal", "records", journal.records),
         reading("journal", "bytes", journal.bytes),
+        reading("journal", "budget_bytes", journal.budget_bytes),
+        reading("journal", "refused", journal.refused),
         reading("journal", "dropped", journal.dropped),
         reading("journal", "syncs", journal.sync.count),
         reading("journal", "sync_sum_us", journal.sync.sum_micros),

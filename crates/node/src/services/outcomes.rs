@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banyan_consensus::{Member, ProposeError};
 use banyan_domain::ViewFault;
-use banyan_storage::Fault;
+use banyan_storage::{AppendError, Fault};
 use banyan_wire::errors::Code;
 use banyan_wire::v1::ErrorDetail;
 
@@ -46,6 +46,17 @@ pub(super) fn propose_detail(error: &ProposeError) -> ErrorDetail {
 pub(super) fn storage_detail(fault: &Fault) -> ErrorDetail {
     let text = format!("the {} store of this node has failed", fault.store);
     ErrorDetail::new(Code::StorageFault, text)
+}
+
+/// An access record could not be put on disk, so the answer that it is about must not leave.
+pub(super) fn append_detail(error: &AppendError) -> ErrorDetail {
+    match error {
+        AppendError::Full { .. } => ErrorDetail::new(
+            Code::JournalFull,
+            "the journal of access records on this node has no room: an operator must give it more",
+        ),
+        AppendError::Fault(fault) => storage_detail(fault),
+    }
 }
 
 /// A stored record could not be read.

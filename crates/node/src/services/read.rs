@@ -9,8 +9,8 @@
 use banyan_domain::limits::{FIND_LIMIT_MAX, PURPOSE_CHARS_MAX};
 use banyan_domain::policy::{Action, Fields, Resource, decide};
 use banyan_domain::{
-    BirthDate, Cmnd, FieldFault, PersonName, PersonVersion, Pin, Text, ValueFault, View as _,
-    ViewFault,
+    BirthDate, Cmnd, FieldFault, PersonId, PersonName, PersonVersion, Pin, Text, ValueFault,
+    View as _, ViewFault,
 };
 use banyan_storage::ReadView;
 use banyan_wire::errors::Code;
@@ -60,7 +60,7 @@ impl ServiceParts {
         let access = Access {
             method: "GetPerson",
             purpose,
-            persons: found.as_slice(),
+            persons: ids(found.as_slice()),
         };
         self.record_access(context, access, &as_of).await?;
         Ok(GetPersonResponse {
@@ -84,7 +84,7 @@ impl ServiceParts {
         let access = Access {
             method: "FindPersons",
             purpose: query.purpose,
-            persons: &persons,
+            persons: ids(&persons),
         };
         self.record_access(context, access, &as_of).await?;
         Ok(FindPersonsResponse {
@@ -117,7 +117,7 @@ impl ServiceParts {
             .filter_map(|version| newest.map(|newest| (version, newest)))
             .map(|(version, newest)| show(context, Action::ReadHistory, version, newest))
             .collect::<Result<Vec<_>, _>>()?;
-        let persons = newest.map_or(&[][..], std::slice::from_ref);
+        let persons = newest.map(|newest| newest.person).into_iter().collect();
         let access = Access {
             method: "GetHistory",
             purpose,
@@ -145,10 +145,10 @@ impl ServiceParts {
     }
 
     /// Puts on disk who read whom. A look-up that found nobody is recorded, too: asking is an access.
-    async fn record_access(
+    pub(super) async fn record_access(
         &self,
         context: &CallContext,
-        access: Access<'_>,
+        access: Access,
         as_of: &AsOf,
     ) -> Result<(), ErrorDetail> {
         let begun = self.clock.monotonic();
@@ -162,11 +162,7 @@ impl ServiceParts {
                 .area()
                 .map_or_else(String::new, |area| area.as_str().to_owned()),
             method: access.method.to_owned(),
-            person_ids: access
-                .persons
-                .iter()
-                .map(|person| person.person.get())
-                .collect(),
+            person_ids: access.persons.iter().map(|person| person.get()).collect(),
             purpose: access
                 .purpose
                 .map_or_else(String::new, |purpose| purpose.as_str().to_owned()),
@@ -176,20 +172,24 @@ impl ServiceParts {
             .journal
             .append_access(record.encode_to_vec())
             .await
-            .map_err(|fault| outcomes::storage_detail(&fault))?;
+            .map_err(|error| outcomes::append_detail(&error))?;
         self.metrics
             .access_recorded(self.clock.monotonic().saturating_duration_since(begun));
         Ok(())
     }
 }
 
-type Purpose = Option<Text<PURPOSE_CHARS_MAX>>;
+pub(super) type Purpose = Option<Text<PURPOSE_CHARS_MAX>>;
 
 /// What an access record says beside who and when.
-struct Access<'a> {
-    method: &'static str,
-    purpose: Purpose,
-    persons: &'a [PersonVersion],
+pub(super) struct Access {
+    pub(super) method: &'static str,
+    pub(super) purpose: Purpose,
+    pub(super) persons: Vec<PersonId>,
+}
+
+fn ids(persons: &[PersonVersion]) -> Vec<PersonId> {
+    persons.iter().map(|person| person.person).collect()
 }
 
 enum SearchNumber {

@@ -6,7 +6,8 @@ use banyan_consensus::ProposeError;
 use banyan_domain::limits::BATCH_COMMANDS_MAX;
 use banyan_domain::policy::{Authorised, authorise};
 use banyan_domain::{
-    Actor, ApplyContext, Command, Envelope, IdempotencyKey, Outcome, Position, Timestamp, apply,
+    Actor, ApplyContext, Command, Envelope, IdempotencyKey, Mutation, Outcome, PersonId, Position,
+    Timestamp, apply,
 };
 use banyan_storage::ReadView;
 use banyan_wire::command::{command_from_wire, fingerprint};
@@ -14,12 +15,13 @@ use banyan_wire::errors::Code;
 use banyan_wire::outcome::outcome_to_wire;
 use banyan_wire::v1::batch_answer::Answer;
 use banyan_wire::v1::{
-    self, BatchAnswer, ErrorDetail, SubmitBatchRequest, SubmitBatchResponse, SubmitRequest,
+    self, AsOf, BatchAnswer, ErrorDetail, SubmitBatchRequest, SubmitBatchResponse, SubmitRequest,
     SubmitResponse,
 };
 
 use super::context::{CallContext, ServiceParts};
 use super::outcomes;
+use super::read::Access;
 
 /// A command that has passed parsing and policy and may be proposed, or judged dry.
 struct Prepared {
@@ -37,11 +39,13 @@ impl ServiceParts {
         let prepared = prepare(context.actor(), &request, salt)?;
         if prepared.dry_run {
             let view = self.view()?;
-            let outcome = self.judge(&view, prepared.envelope.get())?;
-            let as_of = Some(self.as_of(&view)?);
+            let judged = self.judge(&view, prepared.envelope.get())?;
+            let as_of = self.as_of(&view)?;
+            let persons = judged.person.into_iter().collect();
+            self.record_dry_run(context, persons, &as_of).await?;
             return Ok(SubmitResponse {
-                outcome: Some(outcome),
-                as_of,
+                outcome: Some(judged.outcome),
+                as_of: Some(as_of),
             });
         }
         let mut outcomes = self.propose(context, vec![prepared.envelope]).await?;
@@ -81,8 +85,9 @@ impl ServiceParts {
                         batch.view = Some(self.view()?);
                     }
                     if let Some(view) = &batch.view {
-                        let outcome = self.judge(view, prepared.envelope.get())?;
-                        batch.answer(Answer::Outcome(outcome));
+                        let judged = self.judge(view, prepared.envelope.get())?;
+                        batch.judged.extend(judged.person);
+                        batch.answer(Answer::Outcome(judged.outcome));
                     }
                 }
                 Ok(prepared) => batch.propose(prepared.envelope),
@@ -96,6 +101,10 @@ impl ServiceParts {
             .as_ref()
             .map(|view| self.as_of(view))
             .transpose()?;
+        if let Some(as_of) = &as_of {
+            let persons = std::mem::take(&mut batch.judged);
+            self.record_dry_run(context, persons, as_of).await?;
+        }
         Ok(SubmitBatchResponse {
             answers: batch.answers(outcomes),
             as_of,
@@ -107,6 +116,21 @@ impl ServiceParts {
             .state
             .view()
             .map_err(|fault| outcomes::storage_detail(&fault))
+    }
+
+    /// A dry run says what stands in the registry (whether a number is taken, which version is the newest): it is an access like a read.
+    async fn record_dry_run(
+        &self,
+        context: &CallContext,
+        persons: Vec<PersonId>,
+        as_of: &AsOf,
+    ) -> Result<(), ErrorDetail> {
+        let access = Access {
+            method: "DryRun",
+            purpose: None,
+            persons,
+        };
+        self.record_access(context, access, as_of).await
     }
 
     /// Proposes what policy has allowed, and waits for the outcomes.
@@ -131,7 +155,7 @@ impl ServiceParts {
     }
 
     /// What would become of a command on this state. Nothing is proposed, and no number is allotted.
-    fn judge(&self, view: &ReadView, envelope: &Envelope) -> Result<v1::Outcome, ErrorDetail> {
+    fn judge(&self, view: &ReadView, envelope: &Envelope) -> Result<Judged, ErrorDetail> {
         let applied = view
             .applied()
             .map_err(|fault| outcomes::view_detail(&fault))?;
@@ -146,6 +170,13 @@ impl ServiceParts {
         };
         let transition =
             apply(view, &apply_context, envelope).map_err(|fault| outcomes::view_detail(&fault))?;
+        let person = transition
+            .mutations
+            .iter()
+            .find_map(|mutation| match mutation {
+                Mutation::AppendAudit(record) => record.person,
+                _ => None,
+            });
         let outcome = transition.outcome;
         let allotted =
             outcome.result.as_ref().is_ok_and(|_| !outcome.replayed) && allots(&envelope.command);
@@ -160,8 +191,19 @@ impl ServiceParts {
             accepted.pin.clear();
             accepted.person_id = 0;
         }
-        Ok(outcome)
+        Ok(Judged {
+            outcome,
+            // One that would be new has no record to have been seen.
+            person: person.filter(|_| !allotted),
+        })
     }
+}
+
+/// What a dry run found.
+struct Judged {
+    outcome: v1::Outcome,
+    /// The person whose record was looked at.
+    person: Option<PersonId>,
 }
 
 /// Whether the command would be given a new number.
@@ -219,6 +261,8 @@ struct Batch {
     answers: Vec<Option<Answer>>,
     proposed: Vec<Authorised<Envelope>>,
     view: Option<ReadView>,
+    /// Persons whose records dry runs have looked at.
+    judged: Vec<PersonId>,
 }
 
 impl Batch {

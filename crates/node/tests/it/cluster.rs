@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use banyan_node::config::NodeConfig;
 use banyan_node::node::{Listeners, Node};
+use banyan_storage::FirstStart;
 use banyan_wire::v1::cluster_admin_client::ClusterAdminClient;
 use banyan_wire::v1::registry_client::RegistryClient;
 use banyan_wire::v1::{BootstrapRequest, StatusRequest, StatusResponse};
@@ -142,7 +143,13 @@ impl TestCluster {
                 health: ports.health,
             };
             let loaded = NodeConfig::load(&config).unwrap();
-            let node = Node::start(loaded.config, listeners, loaded.unknown_keys).unwrap();
+            let node = Node::start(
+                loaded.config,
+                listeners,
+                loaded.unknown_keys,
+                FirstStart::Permitted,
+            )
+            .unwrap();
             cluster.nodes.push(Some(node));
             cluster.configs.push(config);
         }
@@ -157,7 +164,13 @@ impl TestCluster {
     pub(crate) fn restart(&mut self, index: usize) {
         let loaded = NodeConfig::load(&self.configs[index]).unwrap();
         let listeners = Listeners::bind(&loaded.config).unwrap();
-        let node = Node::start(loaded.config, listeners, loaded.unknown_keys).unwrap();
+        let node = Node::start(
+            loaded.config,
+            listeners,
+            loaded.unknown_keys,
+            FirstStart::Refused,
+        )
+        .unwrap();
         self.nodes[index] = Some(node);
     }
 

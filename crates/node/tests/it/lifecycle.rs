@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use banyan_node::config::NodeConfig;
 use banyan_node::node::{Listeners, Node, StartError};
+use banyan_storage::FirstStart;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::outcome::Result as OutcomeResult;
 use banyan_wire::v1::{BootstrapRequest, GetDigestRequest, GetPersonRequest, StartDigestRequest};
@@ -190,7 +191,7 @@ fn a_data_folder_of_another_node_is_refused() {
     std::fs::write(&file, text.replace("data/central-1", "data/recovery-1")).unwrap();
     let config = NodeConfig::load(&file).unwrap().config;
     let listeners = Listeners::bind(&config).unwrap();
-    match Node::start(config, listeners, Vec::new()) {
+    match Node::start(config, listeners, Vec::new(), FirstStart::Permitted) {
         Err(StartError::DataDirectory(_)) => {}
         Err(other) => panic!("refused for another reason: {other}"),
         Ok(_) => panic!("a foreign folder was opened"),

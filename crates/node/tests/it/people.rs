@@ -88,11 +88,11 @@ pub(crate) fn register(number: u64, province: &str) -> Command {
         LegalBasis::Collection,
         DocumentKind::CollectionForm,
         format!("DC01-{number}"),
-        Kind::RegisterPerson(RegisterPerson {
+        Kind::RegisterPerson(Box::new(RegisterPerson {
             data: Some(person(number, province)),
             pin: String::new(),
             death: None,
-        }),
+        })),
     )
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn birth(number: u64, province: &str) -> Command {
         LegalBasis::BirthRegistration,
         DocumentKind::BirthCertificate,
         format!("GKS-{number}"),
-        Kind::RegisterBirth(RegisterBirth {
+        Kind::RegisterBirth(Box::new(RegisterBirth {
             name: Some(name(number)),
             birth_date: Some(date(2026, 1, 5)),
             sex: Sex::Male as i32,
@@ -110,7 +110,7 @@ pub(crate) fn birth(number: u64, province: &str) -> Command {
             ethnicity: "01".to_owned(),
             nationalities: vec!["VN".to_owned()],
             ..RegisterBirth::default()
-        }),
+        })),
     )
 }
 
@@ -119,12 +119,12 @@ pub(crate) fn correct(number: u64, pin: &str, version: u32, data: PersonData) ->
         LegalBasis::Correction,
         DocumentKind::UpdateForm,
         format!("DC02-{number}"),
-        Kind::CorrectPerson(CorrectPerson {
+        Kind::CorrectPerson(Box::new(CorrectPerson {
             pin: pin.to_owned(),
             expected_version: version,
             data: Some(data),
             reason: "wrong on the form".to_owned(),
-        }),
+        })),
     )
 }
 
@@ -133,14 +133,14 @@ pub(crate) fn death(number: u64, pin: &str) -> Command {
         LegalBasis::CivilStatus,
         DocumentKind::DeathCertificate,
         format!("GCT-{number}"),
-        Kind::RecordDeath(RecordDeath {
+        Kind::RecordDeath(Box::new(RecordDeath {
             pin: pin.to_owned(),
             death: Some(Death {
                 kind: DeathKind::Deceased as i32,
                 date: Some(date(2026, 2, 1)),
                 place: Some(place(HA_NOI)),
             }),
-        }),
+        })),
     )
 }
 

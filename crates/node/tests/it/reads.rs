@@ -7,8 +7,8 @@ use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::outcome::Result as OutcomeResult;
 use banyan_wire::v1::registry_client::RegistryClient;
 use banyan_wire::v1::{
-    Command, Consistency, FindPersonsRequest, GetHistoryRequest, GetPersonRequest, Linearizable,
-    Local, Session,
+    BootstrapRequest, Command, Consistency, FindPersonsRequest, GetHistoryRequest,
+    GetPersonRequest, Linearizable, Local, Session,
 };
 use prost::Message as _;
 use tonic::transport::Channel;
@@ -363,5 +363,28 @@ fn every_read_leaves_an_access_record_before_its_answer() {
             assert_eq!(record.purpose, purpose);
             assert!(record.time_ms > 0 && record.position > 0);
         }
+    });
+}
+
+#[test]
+fn a_full_journal_refuses_reads_and_nothing_else() {
+    let cluster = TestCluster::start_unformed(1, "[storage]\njournal_max = \"64 MiB\"");
+    cluster.run(async {
+        let mut admin = cluster.admin(0).await;
+        admin.bootstrap(BootstrapRequest {}).await.unwrap();
+        let mut registry = cluster.centre(0).await;
+        let (pin, _) = accepted_pin(&mut registry, 1, people::register(1, HA_NOI)).await;
+        registry.get_person(by_pin(&pin)).await.unwrap();
+        let stores = cluster.nodes[0].as_ref().unwrap().stores();
+        let used = stores.journal.metrics().bytes as usize;
+        let rest = vec![0; (64 << 20) - used - 1];
+        stores.journal.append_access(rest).await.unwrap();
+
+        let status = registry.get_person(by_pin(&pin)).await.unwrap_err();
+        let detail = errors::from_status(&status).unwrap();
+        assert_eq!(detail.known_code(), Some(Code::JournalFull));
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(stores.fault().get().is_none());
+        accepted_pin(&mut registry, 2, people::register(2, HA_NOI)).await;
     });
 }

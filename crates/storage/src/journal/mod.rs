@@ -1,13 +1,14 @@
 //! The journal: records that belong to this node alone, durable by their own group-commit thread.
 //!
 //! Never part of a digest, never replaced by an installed snapshot. Access records (who read whom) are synced here before the
-//! answer to a read leaves (design decision 9).
+//! answer to a read leaves (design decision 9). They are kept by law, so the journal deletes none to make room for others: past
+//! its disk budget it refuses, and the read with it.
 //!
-//! | tag | key | value (sealed) |
-//! |---|---|---|
-//! | 0x01 | tag, marker 1 byte | totals, see [`Totals`] |
-//! | 0x02 | tag, sequence 8 bytes big endian | an access record, in the caller's bytes |
-//! | 0x03 to 0x05 | reserved: delivery cursors, transfer progress, import progress | |
+//! | family | tag | key | value (sealed) |
+//! |---|---|---|---|
+//! | markers | 0x01 | tag, marker 1 byte | totals, see [`Totals`] |
+//! | default | 0x02 | tag, sequence 8 bytes big endian | an access record, in the caller's bytes |
+//! | | 0x03 to 0x05 | reserved: delivery cursors, transfer progress, import progress | |
 
 mod writer;
 
@@ -18,15 +19,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use rocksdb::{DB, ReadOptions};
+use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions};
 
 use crate::codec::{self, Kind};
 use crate::fault::{Fault, FaultCell};
+use crate::lock::Hold;
 use crate::metrics::{JournalMetrics, LatencyCounter};
 use crate::options::{Shared, StoreOptions};
 use crate::pending::{Answer, Pending};
 use crate::stores::OpenError;
 
+/// The family of what is rewritten with every group. Records have a family of their own: in one with the totals, every file would overlap
+/// every other one at the totals' key, and compaction would write all records again and again instead of moving files that it need not open.
+const MARKERS: &str = "markers";
 const MARKER: u8 = 0x01;
 const ACCESS: u8 = 0x02;
 const TOTALS_KEY: [u8; 2] = [MARKER, 1];
@@ -55,14 +60,36 @@ struct Inner {
 struct Core {
     db: DB,
     totals: Mutex<Totals>,
+    budget_bytes: u64,
     fault: FaultCell,
     appended: AtomicU64,
+    refused: AtomicU64,
     sync: LatencyCounter,
+    /// Last: the database closes before.
+    _hold: Hold,
 }
 
 struct Job {
     bytes: Vec<u8>,
-    answer: Answer<u64>,
+    answer: Answer<u64, AppendError>,
+}
+
+/// Why an access record was not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The disk budget is spent. No fault of the store: it takes records again when it is opened with a larger budget.
+    #[error("access record of {record} bytes does not fit: {used} of {budget} bytes are used")]
+    Full {
+        /// Bytes of the record.
+        record: u64,
+        /// Bytes of the records kept.
+        used: u64,
+        /// Bytes that the records may take.
+        budget: u64,
+    },
+    /// The store has failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
 }
 
 /// What the journal holds, written with every group.
@@ -74,7 +101,7 @@ struct Totals {
     next: u64,
     /// Payload bytes kept.
     bytes: u64,
-    /// Records deleted because the budget was spent.
+    /// Records that an earlier version deleted because the budget was spent. Kept, so that the gap stays explained.
     dropped: u64,
 }
 
@@ -98,8 +125,16 @@ impl Journal {
             store: "journal",
             source,
         };
-        let db = DB::open(&options.journal_database(shared), directory).map_err(database_error)?;
-        let totals = match db.get(TOTALS_KEY).map_err(database_error)? {
+        let database = options.journal_database(shared);
+        let families = [DEFAULT_COLUMN_FAMILY_NAME, MARKERS].map(|name| (name, database.clone()));
+        let db = DB::open_cf_with_opts(&database, directory, families).map_err(database_error)?;
+        let markers = markers(&db).map_err(OpenError::Damaged)?;
+        let mut totals = db.get_cf(markers, TOTALS_KEY).map_err(database_error)?;
+        if totals.is_none() {
+            // Totals once stood with the records. Without them the numbers would begin anew, and the records be overwritten.
+            totals = db.get(TOTALS_KEY).map_err(database_error)?;
+        }
+        let totals = match totals {
             None => Totals {
                 first: 1,
                 next: 1,
@@ -112,12 +147,15 @@ impl Journal {
         let core = Arc::new(Core {
             db,
             totals: Mutex::new(totals),
+            budget_bytes: options.journal_budget_bytes,
             fault,
             appended: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             sync: LatencyCounter::default(),
+            _hold: shared.hold(),
         });
         let (sender, receiver) = sync_channel(QUEUE);
-        let writer = writer::Writer::new(Arc::clone(&core), options.journal_budget_bytes);
+        let writer = writer::Writer::new(Arc::clone(&core));
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || writer::run(writer, &receiver))
@@ -135,16 +173,14 @@ impl Journal {
     /// Appends an access record. Resolves with its sequence number once it is synced; records become durable in the order of the
     /// calls. The call blocks while the queue (4,096 records) is full.
     ///
-    /// When the disk budget is spent the oldest records are deleted, counted and reported in the log.
-    ///
     /// # Errors
-    /// The sticky fault.
-    pub fn append_access(&self, bytes: Vec<u8>) -> Pending<u64> {
+    /// [`AppendError::Full`] once the disk budget is spent, and the sticky fault.
+    pub fn append_access(&self, bytes: Vec<u8>) -> Pending<u64, AppendError> {
         let (answer, pending) = Pending::new("journal");
         let jobs = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(fault) = self.0.core.fault.check() {
             // The receiver is in this function's hands.
-            let _ = answer.send(Err(fault));
+            let _ = answer.send(Err(fault.into()));
         } else if let Some(sender) = jobs.as_ref() {
             // If the writer is gone, so is the answer, and the future says so.
             let _ = sender.send(Job { bytes, answer });
@@ -198,6 +234,8 @@ impl Journal {
             sync: core.sync.read(),
             records: totals.next - totals.first,
             bytes: totals.bytes,
+            budget_bytes: core.budget_bytes,
+            refused: core.refused.load(Ordering::Relaxed),
             dropped: totals.dropped,
         }
     }
@@ -254,6 +292,11 @@ impl Totals {
             _ => Err(format!("totals have {} bytes instead of 32", plain.len())),
         }
     }
+}
+
+fn markers(db: &DB) -> Result<&ColumnFamily, Fault> {
+    db.cf_handle(MARKERS)
+        .ok_or_else(|| Fault::new("journal", "the family of markers is not open"))
 }
 
 fn access_key(sequence: u64) -> [u8; 9] {

@@ -6,10 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rocksdb::DB;
 
+use super::budget::QueueBudget;
 use super::store::LogBounds;
 use super::tail::Tail;
 use super::watermark::Watermark;
 use crate::fault::FaultCell;
+use crate::lock::Hold;
 use crate::metrics::LatencyCounter;
 
 /// What the handle and the flusher share.
@@ -18,7 +20,13 @@ pub(super) struct Core {
     pub(super) memory: Mutex<Memory>,
     pub(super) watermark: Watermark,
     pub(super) fault: FaultCell,
+    /// Bytes of what waits for the flusher.
+    pub(super) budget: QueueBudget,
     pub(super) counters: Counters,
+    /// Whether the rules are off that openraft's store suite breaks.
+    pub(super) relaxed: bool,
+    /// Last: the database closes before.
+    pub(super) _hold: Hold,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +47,8 @@ pub(super) struct Memory {
     pub(super) committed: Option<Bytes>,
     /// Counts truncations, so that a group that was queued before one cannot raise the watermark after it.
     pub(super) epoch: u64,
-    /// Index through which the database has the entries, synced or not.
-    pub(super) written: u64,
+    /// Index through which the database has the entries; none if it has none and was never purged.
+    pub(super) written: Option<u64>,
 }
 
 impl Core {

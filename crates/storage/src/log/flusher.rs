@@ -34,10 +34,10 @@ pub(super) enum Work {
         bytes: Bytes,
         sync: bool,
     },
-    /// `floor` is the index through which the log stands after it.
+    /// `floor` is the index through which the log stands after it; none if nothing is left and nothing was purged.
     Truncate {
         index: Option<u64>,
-        floor: u64,
+        floor: Option<u64>,
     },
     Purge {
         index: u64,
@@ -90,6 +90,9 @@ impl Flusher {
             .counters
             .queued
             .fetch_sub(jobs.len() as u64, Ordering::Relaxed);
+        self.core
+            .budget
+            .give_back(jobs.iter().map(|job| job.work.bytes()).sum());
         match result {
             Ok(()) => {
                 self.publish(jobs);
@@ -190,14 +193,12 @@ impl Flusher {
             .filter(|job| job.epoch == epoch)
             .filter_map(|job| match &job.work {
                 Work::Append(records) => records.last().map(|record| record.index),
-                Work::Truncate { floor, .. } => Some(*floor),
+                Work::Truncate { floor, .. } => *floor,
                 Work::Purge { index, .. } => Some(*index),
                 Work::Marker { .. } | Work::Barrier => None,
             })
             .max();
-        if let Some(reached) = reached
-            && reached > memory.written
-        {
+        if reached > memory.written {
             memory.written = reached;
             memory.tail.evict(reached);
             // Under the lock of memory, so that a truncation cannot come in between.
@@ -232,11 +233,13 @@ struct Closing(Arc<Core>);
 impl Drop for Closing {
     fn drop(&mut self) {
         self.0.watermark.close();
+        self.0.budget.close();
     }
 }
 
 impl Work {
-    fn bytes(&self) -> usize {
+    /// What it costs while it waits and in its batch, in bytes.
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append(records) => records.iter().map(|record| record.bytes.len() + 32).sum(),
             Self::Marker { bytes, .. } | Self::Purge { marker: bytes, .. } => bytes.len(),

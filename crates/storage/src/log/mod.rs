@@ -4,12 +4,16 @@
 //! * [`Watermark`]: the index through which the log is durable; the apply thread waits on it.
 //! * `flusher`: the one thread that writes, a group at a time, one sync for each group.
 //! * `tail`: the newest entries in memory.
+//! * `read`: entries from memory and from the database, without gaps.
 //! * `recovery`: reads the log once at open.
+//! * `budget`: the bytes that may wait for the flusher.
 //! * `mark`: the file that says which group was last known to be synced.
 
+mod budget;
 mod core;
 mod flusher;
 mod mark;
+mod read;
 mod recovery;
 mod schema;
 mod store;

@@ -89,7 +89,7 @@ pub(super) fn recover(db: &DB, tail_bytes: usize) -> Result<Memory, OpenError> {
         bounds.first.get_or_insert(record.index);
         bounds.last = Some(record.index);
         tail.push(record);
-        tail.evict(u64::MAX);
+        tail.evict(Some(u64::MAX));
         iterator.next();
     }
     iterator.status().map_err(|source| OpenError::Database {
@@ -98,7 +98,7 @@ pub(super) fn recover(db: &DB, tail_bytes: usize) -> Result<Memory, OpenError> {
     })?;
     Ok(Memory {
         tail,
-        written: bounds.last.or(bounds.purged).unwrap_or(0),
+        written: bounds.last.or(bounds.purged),
         bounds,
         vote: read_marker(db, Marker::Vote)?,
         committed: read_marker(db, Marker::Committed)?,

@@ -1,7 +1,6 @@
 //! The handle of the log store: memory first, then the flusher.
 
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -9,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use rocksdb::{DB, ReadOptions};
+use rocksdb::DB;
 
+use super::budget::QueueBudget;
 use super::core::{Core, Counters};
 use super::flusher::{self, Flusher, Job, Work};
 use super::mark::SyncedMark;
-use super::recovery::{damaged, decode_entry, decode_u64, read_marker, recover};
-use super::schema::{Marker, entry_key, index_of};
+use super::recovery::{damaged, decode_u64, read_marker, recover};
+use super::schema::Marker;
 use super::watermark::Watermark;
 use crate::fault::{Fault, FaultCell};
 use crate::metrics::LogMetrics;
@@ -54,12 +54,12 @@ pub struct LogBounds {
 /// The log store of a node. Cheap to clone; the last clone to go stops the flusher after it has written what is queued.
 ///
 /// Changes are visible to every reader when the call returns, and durable when their callback runs. They become durable in the
-/// order of the calls. A call blocks while the queue is full ([`StoreOptions::log_queue`]).
+/// order of the calls. A call blocks while the queue is full ([`StoreOptions::log_queue`], [`StoreOptions::log_queue_bytes`]).
 #[derive(Clone)]
-pub struct LogStore(Arc<Inner>);
+pub struct LogStore(pub(super) Arc<Inner>);
 
-struct Inner {
-    core: Arc<Core>,
+pub(super) struct Inner {
+    pub(super) core: Arc<Core>,
     /// Held while memory is changed and the job is queued, so that both have the same order.
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Option<JoinHandle<()>>,
@@ -75,12 +75,14 @@ impl std::fmt::Debug for LogStore {
 }
 
 impl LogStore {
-    /// Opens the log in `directory`, and tells a torn tail (fine) from lost records (refused).
+    /// Opens the log in `directory`, and tells a torn tail (fine) from lost records (refused). `forming` allows to make it: otherwise one that
+    /// is not there is a lost one, and a node that started empty in its place would vote a second time.
     pub(crate) fn open(
         directory: &Path,
         options: &StoreOptions,
         shared: &Shared,
         fault: FaultCell,
+        forming: bool,
     ) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io {
             path: directory.to_owned(),
@@ -90,12 +92,25 @@ impl LogStore {
             store: "log",
             source,
         };
-        let (mark, group_synced) =
-            SyncedMark::open(&directory.with_extension("watermark")).map_err(io_error)?;
+        let mark = directory.with_extension("watermark");
+        if !forming {
+            for path in [directory.join("CURRENT"), mark.clone()] {
+                if !path.try_exists().map_err(io_error)? {
+                    return Err(OpenError::LogGone { path });
+                }
+            }
+        }
+        let (mark, group_synced) = SyncedMark::open(&mark).map_err(io_error)?;
         let db = DB::open(&options.log_database(shared), directory).map_err(database_error)?;
 
         let group = match read_marker(&db, Marker::Group)? {
-            None => 0,
+            None if forming => 0,
+            // Forming a directory writes a first group before the identity.
+            None => {
+                return Err(OpenError::LogGone {
+                    path: directory.to_owned(),
+                });
+            }
             Some(bytes) => {
                 decode_u64(&bytes).ok_or_else(|| damaged("group marker has a wrong length"))?
             }
@@ -113,7 +128,10 @@ impl LogStore {
             memory: Mutex::new(memory),
             watermark: Watermark::new(durable, fault.clone()),
             fault,
+            budget: QueueBudget::new(options.log_queue_bytes),
             counters: Counters::default(),
+            relaxed: options.conformance,
+            _hold: shared.hold(),
         });
         let (sender, receiver) = sync_channel(options.log_queue);
         let purged = core.memory().bounds.purged.unwrap_or(0);
@@ -246,7 +264,7 @@ impl LogStore {
             if kept.is_none() {
                 bounds.first = None;
             }
-            let floor = kept.or(bounds.purged).unwrap_or(0);
+            let floor = kept.or(bounds.purged);
             memory.written = memory.written.min(floor);
             core.watermark.set(core.watermark.index().min(floor));
             Ok(Job {
@@ -314,67 +332,6 @@ impl LogStore {
         pending
     }
 
-    /// Reads entries of `range`, in order and without gaps, as many as `bytes_max` payload bytes allow, but at least one
-    /// if there is one. What lies before the first entry or after the last is left out.
-    ///
-    /// # Errors
-    /// The sticky fault; a damaged or missing entry is one.
-    pub fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<LogRecord>> {
-        'again: loop {
-            let mut records: Vec<LogRecord> = Vec::new();
-            let mut bytes = 0;
-            let mut epoch = None;
-            loop {
-                let (from, until) = {
-                    let memory = self.0.core.memory();
-                    let (Some(first), Some(last)) = (memory.bounds.first, memory.bounds.last)
-                    else {
-                        return Ok(records);
-                    };
-                    let from = match records.last() {
-                        None => range.start.max(first),
-                        Some(record) => record.index + 1,
-                    };
-                    if *epoch.get_or_insert(memory.epoch) != memory.epoch || from < first {
-                        // Truncated or purged meanwhile: what was read so far may be of the past.
-                        continue 'again;
-                    }
-                    let until = range.end.min(last + 1);
-                    if from >= until || (bytes >= bytes_max && !records.is_empty()) {
-                        return Ok(records);
-                    }
-                    match memory.tail.first() {
-                        Some(tail) if from >= tail => {
-                            memory.tail.read(from, until, bytes_max, &mut records);
-                            return Ok(records);
-                        }
-                        Some(tail) => (from, until.min(tail)),
-                        None => (from, until),
-                    }
-                };
-                let before = records.len();
-                let read =
-                    self.read_stored(from..until, bytes_max - bytes.min(bytes_max), &mut records)?;
-                if !read {
-                    // Nothing at `from`: it was purged or truncated meanwhile, or it is lost.
-                    let memory = self.0.core.memory();
-                    if epoch == Some(memory.epoch)
-                        && memory.bounds.first.is_some_and(|first| first <= from)
-                    {
-                        drop(memory);
-                        return Err(self.fail(format!("entry {from} is missing")).into());
-                    }
-                    continue 'again;
-                }
-                if records.len() == before {
-                    // The next one would not fit.
-                    return Ok(records);
-                }
-                bytes = records.iter().map(|record| record.bytes.len()).sum();
-            }
-        }
-    }
-
     /// The bounds of the log, queued work included.
     #[must_use]
     pub fn bounds(&self) -> LogBounds {
@@ -398,7 +355,8 @@ impl LogStore {
             sync: core.counters.sync.read(),
             queued: core.counters.queued.load(Ordering::Relaxed),
             tail_bytes: core.memory().tail.bytes() as u64,
-            durable_index: core.watermark.index(),
+            queued_bytes: core.budget.bytes() as u64,
+            durable_index: core.watermark.index().unwrap_or(0),
             memtable_bytes: crate::state::int_property(
                 &core.db,
                 None,
@@ -408,39 +366,7 @@ impl LogStore {
         }
     }
 
-    /// Reads what the database has of `range`; false if its first entry is not there.
-    fn read_stored(
-        &self,
-        range: Range<u64>,
-        bytes_max: usize,
-        into: &mut Vec<LogRecord>,
-    ) -> io::Result<bool> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(entry_key(range.end).to_vec());
-        let mut iterator = self.0.core.db.raw_iterator_opt(options);
-        iterator.seek(entry_key(range.start));
-        let mut expected = range.start;
-        let mut bytes = 0;
-        while let Some((key, value)) = iterator.item() {
-            if index_of(key) != Some(expected) {
-                break;
-            }
-            let record = decode_entry(key, value).map_err(|text| self.fail(text))?;
-            if !into.is_empty() && bytes + record.bytes.len() > bytes_max {
-                return Ok(true);
-            }
-            bytes += record.bytes.len();
-            into.push(record);
-            expected += 1;
-            iterator.next();
-        }
-        iterator
-            .status()
-            .map_err(|error| self.fail(error.to_string()))?;
-        Ok(expected > range.start)
-    }
-
-    fn fail(&self, cause: String) -> Fault {
+    pub(super) fn fail(&self, cause: String) -> Fault {
         self.0.core.fault.set(Fault::new("log", cause))
     }
 
@@ -452,6 +378,7 @@ impl LogStore {
         let sender = jobs.as_ref().ok_or_else(|| Fault::stopped("log"))?;
         let job = prepare()?;
         core.counters.queued.fetch_add(1, Ordering::Relaxed);
+        core.budget.take(job.work.bytes());
         sender.send(job).map_err(|_| {
             core.fault
                 .get()

@@ -39,12 +39,12 @@ impl Tail {
     }
 
     /// Drops the oldest entries beyond the bound, but none after `written`: the database does not have those yet.
-    pub(crate) fn evict(&mut self, written: u64) {
+    pub(crate) fn evict(&mut self, written: Option<u64>) {
         while self.bytes > self.bytes_max
             && self
                 .records
                 .front()
-                .is_some_and(|record| record.index <= written)
+                .is_some_and(|record| Some(record.index) <= written)
         {
             self.pop_front();
         }

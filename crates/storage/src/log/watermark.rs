@@ -5,11 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::fault::{Fault, FaultCell};
+use crate::fault::{Fault, FaultCell, changed_or_fault};
 
 /// The index through which this node's log is durable. Cheap to clone; every clone shows the same value.
 ///
-/// It starts at the last stored entry (or the purge point, if the log is empty). It falls only when the log is truncated.
+/// It starts at the last stored entry (or the purge point, if the log is empty; at nothing, if it was never purged either), and falls
+/// only when the log is truncated. Nothing is not index 0: the first entry of a cluster has that index.
 #[derive(Clone, Debug)]
 pub struct Watermark(Arc<Inner>);
 
@@ -17,18 +18,18 @@ pub struct Watermark(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     raised: Condvar,
-    watch: watch::Sender<u64>,
+    watch: watch::Sender<Option<u64>>,
     fault: FaultCell,
 }
 
 #[derive(Debug)]
 struct State {
-    index: u64,
+    index: Option<u64>,
     closed: bool,
 }
 
 impl Watermark {
-    pub(crate) fn new(index: u64, fault: FaultCell) -> Self {
+    pub(crate) fn new(index: Option<u64>, fault: FaultCell) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::new(State {
                 index,
@@ -40,9 +41,9 @@ impl Watermark {
         }))
     }
 
-    /// The index through which the log is durable now.
+    /// The index through which the log is durable now; none if nothing is.
     #[must_use]
-    pub fn index(&self) -> u64 {
+    pub fn index(&self) -> Option<u64> {
         self.lock().index
     }
 
@@ -55,7 +56,7 @@ impl Watermark {
         loop {
             {
                 let state = self.lock();
-                if state.index >= index {
+                if state.index >= Some(index) {
                     return Ok(());
                 }
                 self.0.fault.check()?;
@@ -63,15 +64,14 @@ impl Watermark {
                     return Err(Fault::stopped("log"));
                 }
             }
-            // The sender lives in the same allocation as this handle, so that it cannot be gone.
-            let _ = watch.changed().await;
+            changed_or_fault(&mut watch, &self.0.fault).await;
         }
     }
 
     /// Like [`reached`](Self::reached), blocking the calling thread. Gives up once `stop` is set and [`wake`](Self::wake) called.
     pub(crate) fn wait(&self, index: u64, stop: &AtomicBool) -> Result<(), Fault> {
         let mut state = self.lock();
-        while state.index < index {
+        while state.index < Some(index) {
             self.0.fault.check()?;
             if state.closed || stop.load(Ordering::SeqCst) {
                 return Err(Fault::stopped("log"));
@@ -86,7 +86,7 @@ impl Watermark {
     }
 
     /// Raises or lowers the mark and wakes whoever waits.
-    pub(crate) fn set(&self, index: u64) {
+    pub(crate) fn set(&self, index: Option<u64>) {
         let mut state = self.lock();
         state.index = index;
         self.0.raised.notify_all();

@@ -15,7 +15,7 @@ use super::batch::Changes;
 use super::core::Core;
 use super::digest::DigestJob;
 use super::generation::OwnedReader;
-use super::install::{self, Incoming, InstallError};
+use super::install::{self, InstallError, VerifiedCheckpoint};
 use super::schema::{self, Family};
 use super::view::{self, Applied, ReadView};
 use crate::fault::Fault;
@@ -63,7 +63,7 @@ pub(super) enum ApplyJob {
         answer: Answer<Vec<EntryResult>>,
     },
     Install {
-        incoming: Incoming,
+        verified: VerifiedCheckpoint,
         answer: Answer<Applied, InstallError>,
     },
 }
@@ -80,10 +80,10 @@ pub(super) fn run(core: &Core, jobs: &Receiver<ApplyJob>, digests: &SyncSender<D
             },
         };
         match job {
-            ApplyJob::Install { incoming, answer } => {
+            ApplyJob::Install { verified, answer } => {
                 core.counters.queued.fetch_sub(1, Ordering::Relaxed);
                 // Whoever asked may have stopped waiting.
-                let _ = answer.send(install::install(core, &incoming));
+                let _ = answer.send(install::install(core, &verified));
             }
             ApplyJob::Apply { entries, answer } => {
                 let mut commands = count(&entries);
@@ -346,6 +346,17 @@ fn stage(changes: &mut Changes, mutation: &Mutation) {
                 &schema::pin_key(pin),
                 &person_bytes(person),
             );
+        }
+        Mutation::CountPage { page, used } => {
+            changes.put(
+                Family::Indexes,
+                &schema::page_key(page),
+                &used.to_be_bytes(),
+            );
+        }
+        Mutation::CountFullPages { bucket, pages } => {
+            let key = schema::full_pages_key(bucket);
+            changes.put(Family::Indexes, &key, &pages.to_be_bytes());
         }
         Mutation::BindCmnd { cmnd, person } => {
             changes.put(

@@ -364,6 +364,7 @@ fn read_position(core: &Core, directory: &Path) -> Result<(Option<Applied>, Opti
             db,
             number: 0,
             directory: directory.to_owned(),
+            _hold: core.shared.hold(),
         })
     };
     let view = ReadView::of(Arc::clone(&generation))?;

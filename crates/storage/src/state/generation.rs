@@ -11,6 +11,7 @@ use self_cell::self_cell;
 use super::schema::Family;
 use crate::fault::Fault;
 use crate::files;
+use crate::lock::Hold;
 use crate::options::{Shared, StoreOptions};
 use crate::stores::OpenError;
 
@@ -21,6 +22,8 @@ pub(crate) struct Generation {
     pub(super) db: DB,
     pub(super) number: u64,
     pub(super) directory: PathBuf,
+    /// Last: the database closes before.
+    pub(super) _hold: Hold,
 }
 
 impl Generation {
@@ -41,6 +44,7 @@ impl Generation {
             db,
             number,
             directory,
+            _hold: shared.hold(),
         })
     }
 

@@ -19,7 +19,7 @@ use super::checkpoint::{CheckpointManifest, ManifestError, VerifyError, verify};
 use super::core::Core;
 use super::generation::{Generation, generation_directory, write_pointer};
 use super::view::{Applied, ReadView};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCell};
 use crate::files;
 
 /// How far an installation has come.
@@ -76,8 +76,23 @@ impl From<ManifestError> for InstallError {
 pub struct Incoming {
     directory: PathBuf,
     manifest: CheckpointManifest,
-    /// Whether the files have been compared with the manifest since the last write.
-    verified: bool,
+    fault: FaultCell,
+}
+
+/// A checkpoint that was received whole, compared with its manifest and synced: what
+/// [`StateStore::install`](super::StateStore::install) takes, so that its thread only switches.
+#[derive(Debug)]
+pub struct VerifiedCheckpoint {
+    directory: PathBuf,
+    manifest: CheckpointManifest,
+}
+
+impl VerifiedCheckpoint {
+    /// What it holds.
+    #[must_use]
+    pub fn manifest(&self) -> &CheckpointManifest {
+        &self.manifest
+    }
 }
 
 impl Incoming {
@@ -89,7 +104,7 @@ impl Incoming {
         Ok(Self {
             directory,
             manifest,
-            verified: false,
+            fault: core.fault.clone(),
         })
     }
 
@@ -158,15 +173,22 @@ impl Incoming {
             .map_err(InstallError::Receive)
     }
 
-    /// Compares what was received with the manifest, so that a damaged transfer is found before anyone relies on it. Reads
-    /// everything; blocks. [`StateStore::install`](super::StateStore::install) does not do it again.
+    /// Compares what was received with the manifest, so that a damaged transfer is found before anyone relies on it, and makes it
+    /// durable. Reads and syncs everything; blocks, for as long as the disk takes, and so belongs on a thread that nobody waits for.
     ///
     /// # Errors
-    /// [`InstallError::Verify`].
-    pub fn verified(mut self) -> Result<Self, InstallError> {
+    /// [`InstallError::Verify`]; [`InstallError::Fault`] if a sync failed: the node must stop, as after every failed sync.
+    pub fn verified(self) -> Result<VerifiedCheckpoint, InstallError> {
+        self.fault.check()?;
         verify(&self.directory, &self.manifest)?;
-        self.verified = true;
-        Ok(self)
+        files::sync_all_in(&self.directory).map_err(|error| {
+            let cause = format!("sync of a received checkpoint: {error}");
+            self.fault.set(Fault::new("state", cause))
+        })?;
+        Ok(VerifiedCheckpoint {
+            directory: self.directory,
+            manifest: self.manifest,
+        })
     }
 
     /// Gives up and removes what was received.
@@ -178,10 +200,10 @@ impl Incoming {
     }
 }
 
-/// Installs what was received. Runs on the apply thread: nothing is applied meanwhile.
-pub(super) fn install(core: &Core, incoming: &Incoming) -> Result<Applied, InstallError> {
+/// Installs what was received, verified and synced. Runs on the apply thread: nothing is applied meanwhile.
+pub(super) fn install(core: &Core, verified: &VerifiedCheckpoint) -> Result<Applied, InstallError> {
     core.fault.check()?;
-    let manifest = &incoming.manifest;
+    let manifest = &verified.manifest;
     let root = &core.paths.state;
     let io_fault = |error: io::Error| {
         InstallError::Fault(
@@ -202,10 +224,6 @@ pub(super) fn install(core: &Core, incoming: &Incoming) -> Result<Applied, Insta
             applied: applied.position.index,
         });
     }
-    if !incoming.verified {
-        verify(&incoming.directory, manifest)?;
-    }
-    files::sync_all_in(&incoming.directory).map_err(io_fault)?;
     reached(InstallStep::Verified);
 
     // The state must not get ahead of what this node has promised in its log.
@@ -215,7 +233,7 @@ pub(super) fn install(core: &Core, incoming: &Incoming) -> Result<Applied, Insta
     let number = core.current().number + 1;
     let target = generation_directory(root, number);
     files::remove_directory(&target).map_err(io_fault)?;
-    fs::rename(&incoming.directory, &target).map_err(io_fault)?;
+    fs::rename(&verified.directory, &target).map_err(io_fault)?;
     files::sync_directory(&core.paths.incoming).map_err(io_fault)?;
     files::sync_directory(root).map_err(io_fault)?;
     reached(InstallStep::Moved);

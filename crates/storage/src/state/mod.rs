@@ -3,7 +3,7 @@
 //! * [`StateStore`]: the handle. One thread applies, one flushes and takes checkpoints, one hashes.
 //! * [`ReadView`]: one snapshot for a whole request; it is what `apply` sees, too.
 //! * [`schema`]: the keys.
-//! * [`Checkpoint`] and [`Incoming`]: how a state leaves a node and how it arrives.
+//! * [`Checkpoint`], [`Incoming`] and [`VerifiedCheckpoint`]: how a state leaves a node and how it arrives.
 //! * [`DigestState`]: the proof that two nodes hold the same.
 
 mod apply;
@@ -22,6 +22,6 @@ pub(crate) use self::core::int_property;
 pub use apply::{EntryKind, EntryResult, StateEntry};
 pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointManifest, ManifestError, VerifyError};
 pub use digest::DigestState;
-pub use install::{Incoming, InstallError, InstallStep};
+pub use install::{Incoming, InstallError, InstallStep, VerifiedCheckpoint};
 pub use store::StateStore;
 pub use view::{Applied, Found, ReadView};

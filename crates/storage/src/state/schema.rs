@@ -13,17 +13,19 @@
 //! | 0x12 | records | AUDIT | log index 8, ordinal in the entry 4 | `StoredAudit` |
 //! | 0x20 | indexes | PIN | the 12 digits as a number 5 | person 8 |
 //! | 0x21 | indexes | CMND | the 9 digits as a number 4 | person 8 |
-//! | 0x22 | indexes | FORM | document kind 1, length of the office 2, office, number | person 8 |
+//! | 0x22 | indexes | FORM | document kind 1, length of the area 1, area, length of the office 2, office, number | person 8 |
 //! | 0x23 | indexes | NAME | BLAKE3 of search name and birth date 8, person 8 | empty |
 //! | 0x24 | indexes | OUTCOME | length of the principal 2, principal, idempotency key 16 | `StoredOutcome` |
+//! | 0x28 | indexes | PAGE | the 6 digits of the bucket as a number 3, page 1 | numbers given out 2 |
+//! | 0x29 | indexes | FULL_PAGES | the 6 digits of the bucket as a number 3 | pages without a free number 2 |
 //!
 //! Reserved: 0x02 to 0x0f further markers (feature level, roles); 0x13 cards, 0x14 requests, 0x15 residence files,
 //! 0x16 subscriptions; 0x25 residence file numbers, 0x26 card numbers, 0x27 units to persons; 0x30 to 0x3f sealing keys' epochs.
 //! All tags of `records` are below those of `indexes`: the digest runs over both in key order.
 
 use banyan_domain::{
-    Cmnd, EventSequence, FormKey, IdempotencyKey, NameKey, PersonId, Pin, PinBucket, Principal,
-    VersionNumber,
+    AreaCode, Cmnd, EventSequence, FormKey, IdempotencyKey, NameKey, PersonId, Pin, PinBucket,
+    PinPage, Principal, VersionNumber,
 };
 
 /// The column families.
@@ -64,6 +66,10 @@ pub const FORM: u8 = 0x22;
 pub const NAME: u8 = 0x23;
 /// Tag of the first outcome under an idempotency key.
 pub const OUTCOME: u8 = 0x24;
+/// Tag of the count of numbers given out in a page of a bucket.
+pub const PAGE: u8 = 0x28;
+/// Tag of the count of full pages of a bucket.
+pub const FULL_PAGES: u8 = 0x29;
 
 /// Key of the applied position.
 pub const APPLIED_KEY: [u8; 2] = [META, 0x01];
@@ -160,6 +166,23 @@ pub fn parse_pin_key(key: &[u8]) -> Option<u64> {
     }
 }
 
+/// Key of the count of numbers given out in a page.
+#[must_use]
+pub fn page_key(page: &PinPage) -> [u8; 5] {
+    let mut key = [PAGE; 5];
+    key[1..4].copy_from_slice(&bucket_number(&page.bucket()));
+    key[4] = page.index();
+    key
+}
+
+/// Key of the count of full pages of a bucket.
+#[must_use]
+pub fn full_pages_key(bucket: &PinBucket) -> [u8; 4] {
+    let mut key = [FULL_PAGES; 4];
+    key[1..].copy_from_slice(&bucket_number(bucket));
+    key
+}
+
 /// Key of a 9-digit identity card number.
 #[must_use]
 pub fn cmnd_key(cmnd: &Cmnd) -> [u8; 5] {
@@ -172,11 +195,15 @@ pub fn cmnd_key(cmnd: &Cmnd) -> [u8; 5] {
 /// Key of a source document.
 #[must_use]
 pub fn form_key(form: &FormKey) -> Vec<u8> {
+    let area = form.area.as_ref().map_or("", AreaCode::as_str).as_bytes();
     let office = form.office.as_str().as_bytes();
     let number = form.number.as_str().as_bytes();
-    let mut key = Vec::with_capacity(4 + office.len() + number.len());
+    let mut key = Vec::with_capacity(5 + area.len() + office.len() + number.len());
     key.push(FORM);
     key.push(form.kind.code().to_le_bytes()[0]);
+    // Five digits at most; none for the centre.
+    key.push(area.len().to_le_bytes()[0]);
+    key.extend_from_slice(area);
     key.extend_from_slice(&length(office));
     key.extend_from_slice(office);
     key.extend_from_slice(number);
@@ -226,6 +253,12 @@ fn pin_number_key(number: u64) -> [u8; 6] {
     // Twelve digits fit 40 bits.
     key[1..].copy_from_slice(&number.to_be_bytes()[3..]);
     key
+}
+
+/// The six digits of a bucket in 24 bits.
+fn bucket_number(bucket: &PinBucket) -> [u8; 3] {
+    let [.., high, middle, low] = decimal(&bucket.digits()).to_be_bytes();
+    [high, middle, low]
 }
 
 /// The value of ASCII digits.

@@ -16,11 +16,11 @@ use super::checkpoint::{self, Checkpoint, CheckpointManifest, HashCache};
 use super::core::{self, Core, Counters, Paths, Published, int_property};
 use super::digest::{self, DigestBoard, DigestState};
 use super::generation;
-use super::install::{Incoming, InstallError};
+use super::install::{Incoming, InstallError, VerifiedCheckpoint};
 use super::schema::Family;
 use super::upkeep::{self, UpkeepJob};
 use super::view::{Applied, ReadView};
-use crate::fault::{Fault, FaultCell};
+use crate::fault::{Fault, FaultCell, changed_or_fault};
 use crate::log::LogStore;
 use crate::metrics::StateMetrics;
 use crate::options::{Shared, StoreOptions};
@@ -174,7 +174,7 @@ impl StateStore {
         self.0.core.published().durable
     }
 
-    /// Resolves when the entry at `index` is applied.
+    /// Resolves when the entry at `index` is applied, or with the fault that keeps it from being applied.
     ///
     /// # Errors
     /// The sticky fault.
@@ -186,8 +186,7 @@ impl StateStore {
                 return Ok(());
             }
             core.fault.check()?;
-            // The sender lives as long as this handle.
-            let _ = watch.changed().await;
+            changed_or_fault(&mut watch, &core.fault).await;
         }
     }
 
@@ -235,15 +234,15 @@ impl StateStore {
         Incoming::begin(&self.0.core, manifest)
     }
 
-    /// Verifies what was received, makes it the state, and resolves with the position that is applied and durable then. Readers of
+    /// Makes what was received the state, and resolves with the position that is applied and durable then. Readers of
     /// the old state finish undisturbed. A crash at any moment leaves the old or the new state, whole.
     ///
     /// # Errors
     /// [`InstallError`]: the old state stays, unless it is a fault.
-    pub fn install(&self, incoming: Incoming) -> Pending<Applied, InstallError> {
+    pub fn install(&self, verified: VerifiedCheckpoint) -> Pending<Applied, InstallError> {
         let (answer, pending) = Pending::new("state");
         self.0.core.counters.queued.fetch_add(1, Ordering::Relaxed);
-        send(&self.0.apply_jobs, ApplyJob::Install { incoming, answer });
+        send(&self.0.apply_jobs, ApplyJob::Install { verified, answer });
         pending
     }
 

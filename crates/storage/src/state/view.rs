@@ -1,12 +1,12 @@
 //! One snapshot of the state: what `apply` decides on, and what every read of a request sees.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use banyan_domain::limits::BUCKET_NUMBERS;
 use banyan_domain::{
     AuditRecord, BirthDate, Cmnd, Counters, Event, EventSequence, FormKey, IdempotencyKey, NameKey,
-    PersonId, PersonName, PersonVersion, Pin, PinBucket, Position, Principal, StoredOutcome,
-    Timestamp, VersionNumber, View, ViewFault,
+    PersonId, PersonName, PersonVersion, Pin, PinBucket, PinPage, Position, Principal,
+    StoredOutcome, Timestamp, VersionNumber, View, ViewFault,
 };
 use banyan_wire::record;
 use bytes::Bytes;
@@ -341,33 +341,6 @@ impl ReadView {
         }
         iterator.status().map_err(|error| fault(error.to_string()))
     }
-
-    /// The first serial in `from..until` of a bucket that no number has.
-    fn free_serial_in(
-        &self,
-        bucket: &PinBucket,
-        from: u32,
-        until: u32,
-    ) -> Result<Option<u32>, ViewFault> {
-        let mut expected = from;
-        let base = schema::parse_pin_key(&schema::pin_bucket_key(bucket, 0)).unwrap_or_default();
-        self.scan(
-            Family::Indexes,
-            &schema::pin_bucket_key(bucket, from),
-            &schema::pin_bucket_key(bucket, until),
-            |key, _| {
-                let number = schema::parse_pin_key(key)
-                    .ok_or_else(|| fault("a PIN key has a wrong length"))?;
-                if number - base == u64::from(expected) {
-                    expected += 1;
-                    Ok(true)
-                } else {
-                    Ok(false)
-                }
-            },
-        )?;
-        Ok((expected < until).then_some(expected))
-    }
 }
 
 impl View for ReadView {
@@ -404,11 +377,40 @@ impl View for ReadView {
         )
     }
 
-    fn first_free_serial(&self, bucket: &PinBucket, from: u32) -> Result<Option<u32>, ViewFault> {
-        match self.free_serial_in(bucket, from, BUCKET_NUMBERS)? {
-            Some(serial) => Ok(Some(serial)),
-            None => self.free_serial_in(bucket, 0, from),
+    fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {
+        let used = self.get(Family::Indexes, &schema::page_key(page), decode_count)?;
+        Ok(used.unwrap_or_default())
+    }
+
+    fn full_pages(&self, bucket: &PinBucket) -> Result<u16, ViewFault> {
+        let key = schema::full_pages_key(bucket);
+        let pages = self.get(Family::Indexes, &key, decode_count)?;
+        Ok(pages.unwrap_or_default())
+    }
+
+    fn first_free_serial(
+        &self,
+        bucket: &PinBucket,
+        serials: Range<u32>,
+    ) -> Result<Option<u32>, ViewFault> {
+        if serials.is_empty() {
+            return Ok(None);
         }
+        let mut expected = serials.start;
+        let base = schema::parse_pin_key(&schema::pin_bucket_key(bucket, 0)).unwrap_or_default();
+        self.scan(
+            Family::Indexes,
+            &schema::pin_bucket_key(bucket, serials.start),
+            &schema::pin_bucket_key(bucket, serials.end),
+            |key, _| {
+                let number = schema::parse_pin_key(key)
+                    .ok_or_else(|| fault("a PIN key has a wrong length"))?;
+                let taken = number - base == u64::from(expected);
+                expected += u32::from(taken);
+                Ok(taken)
+            },
+        )?;
+        Ok((expected < serials.end).then_some(expected))
     }
 
     fn counters(&self) -> Result<Counters, ViewFault> {
@@ -461,6 +463,13 @@ fn decode_counters(plain: &[u8]) -> Result<Counters, ViewFault> {
 fn decode_person(plain: &[u8]) -> Result<PersonId, ViewFault> {
     let [person] = words(plain).ok_or_else(|| fault("an index value has a wrong length"))?;
     Ok(PersonId(u64::from_be_bytes(person)))
+}
+
+fn decode_count(plain: &[u8]) -> Result<u16, ViewFault> {
+    let count = plain.try_into();
+    count
+        .map(u16::from_be_bytes)
+        .map_err(|_| fault("a count of numbers has a wrong length"))
 }
 
 /// Exactly `N` words of eight bytes.

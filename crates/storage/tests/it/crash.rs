@@ -14,12 +14,12 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use banyan_domain::Position;
-use banyan_storage::{StateEntry, StoreOptions, Stores};
+use banyan_storage::{StateEntry, StoreOptions};
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::fixture::{done, identity, open, options, record};
+use crate::fixture::{done, open, open_with, options, record};
 use crate::workload::Workload;
 
 /// Marks the argument that holds the child's task.
@@ -40,9 +40,8 @@ fn kill_and_compare(seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
     // The same log, applied without any interruption.
-    let reference = Stores::open(
+    let reference = open_with(
         other.path(),
-        &identity(),
         &StoreOptions {
             conformance: true,
             ..options()
@@ -324,7 +323,7 @@ fn fill(directory: &Path) {
         log_write_buffer_bytes: 64 << 20,
         ..options()
     };
-    let stores = Stores::open(directory, &identity(), &options).unwrap();
+    let stores = open_with(directory, &options).unwrap();
     let mut last = stores.log.bounds().last.unwrap_or(0);
     let failure = loop {
         let (done, finished) = done();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use banyan_storage::{
-    EntryResult, Identity, LogRecord, OpenError, StateEntry, StoreOptions, Stores,
+    EntryResult, FirstStart, Identity, LogRecord, OpenError, StateEntry, StoreOptions, Stores,
 };
 use bytes::Bytes;
 
@@ -22,7 +22,7 @@ pub(crate) fn options() -> StoreOptions {
         state_write_buffer_bytes: 256 << 10,
         log_write_buffer_bytes: 256 << 10,
         log_tail_bytes: 64 << 10,
-        journal_budget_bytes: 64 << 10,
+        journal_budget_bytes: 16 << 20,
         ..StoreOptions::default()
     }
 }
@@ -32,7 +32,17 @@ pub(crate) fn open(directory: &Path) -> Stores {
 }
 
 pub(crate) fn try_open(directory: &Path) -> Result<Stores, OpenError> {
-    Stores::open(directory, &identity(), &options())
+    open_with(directory, &options())
+}
+
+/// Opens a directory, forming it if need be.
+pub(crate) fn open_with(directory: &Path, options: &StoreOptions) -> Result<Stores, OpenError> {
+    Stores::open(directory, &identity(), FirstStart::Permitted, options)
+}
+
+/// Opens a directory as every start but the first does.
+pub(crate) fn open_again(directory: &Path) -> Result<Stores, OpenError> {
+    Stores::open(directory, &identity(), FirstStart::Refused, &options())
 }
 
 /// A callback, and the channel on which it reports.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use banyan_storage::{
-    Applied, Checkpoint, CheckpointManifest, InstallError, InstallStep, StoreOptions, Stores,
-    VerifyError,
+    Applied, Checkpoint, CheckpointManifest, Incoming, InstallError, InstallStep, StoreOptions,
+    Stores, VerifyError,
 };
 
 use crate::crash::spawn;
-use crate::fixture::{identity, open, options, run};
+use crate::fixture::{open, open_with, options, run};
 use crate::workload::Workload;
 
 const STEPS: [(&str, InstallStep); 6] = [
@@ -47,7 +47,7 @@ fn receiver(directory: &Path) -> Stores {
 }
 
 /// Sends a checkpoint in pieces of a kilobyte or so.
-fn transfer(stores: &Stores, checkpoint: &Checkpoint) -> banyan_storage::Incoming {
+fn transfer(stores: &Stores, checkpoint: &Checkpoint) -> Incoming {
     let incoming = stores
         .state
         .begin_install(checkpoint.manifest().clone())
@@ -64,6 +64,11 @@ fn transfer(stores: &Stores, checkpoint: &Checkpoint) -> banyan_storage::Incomin
     incoming
 }
 
+/// Verifies and installs.
+fn install(stores: &Stores, incoming: Incoming) -> Result<Applied, InstallError> {
+    stores.state.install(incoming.verified()?).wait()
+}
+
 #[test]
 fn an_installed_checkpoint_is_the_donors_state() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -74,7 +79,7 @@ fn an_installed_checkpoint_is_the_donors_state() {
     let old_digest = old.digest().unwrap();
 
     let incoming = transfer(&stores, &checkpoint);
-    let applied: Applied = stores.state.install(incoming).wait().unwrap();
+    let applied: Applied = install(&stores, incoming).unwrap();
     assert_eq!(applied.position, checkpoint.manifest().position());
     assert_eq!(stores.state.applied(), donor.state.applied());
     assert_eq!(stores.state.membership(), donor.state.membership());
@@ -153,7 +158,7 @@ fn a_crash_at_any_step_of_an_installation_leaves_the_old_or_the_new_state() {
 
         // And it can be done again.
         let incoming = transfer(&stores, &checkpoint);
-        stores.state.install(incoming).wait().unwrap();
+        install(&stores, incoming).unwrap();
         assert_eq!(
             stores.state.digest_now().unwrap(),
             new,
@@ -178,7 +183,7 @@ pub(crate) fn child(directory: &Path, donor: &Path, name: &str) {
         install_observer: Some(abort_at),
         ..options()
     };
-    let stores = Stores::open(directory, &identity(), &options).unwrap();
+    let stores = open_with(directory, &options).unwrap();
     let manifest =
         CheckpointManifest::decode(&fs::read(donor.join("banyan-manifest.json")).unwrap()).unwrap();
     let incoming = stores.state.begin_install(manifest).unwrap();
@@ -186,7 +191,7 @@ pub(crate) fn child(directory: &Path, donor: &Path, name: &str) {
         let data = fs::read(donor.join(&incoming.manifest().files[file].name)).unwrap();
         incoming.write(file, 0, &data).unwrap();
     }
-    stores.state.install(incoming).wait().unwrap();
+    install(&stores, incoming).unwrap();
 }
 
 #[test]
@@ -223,7 +228,7 @@ fn a_broken_transfer_resumes_where_it_broke_off() {
         .unwrap();
     assert!(incoming.needs().unwrap().contains(&(biggest, 1_000)));
     let incoming_again = transfer(&stores, &checkpoint);
-    stores.state.install(incoming_again).wait().unwrap();
+    install(&stores, incoming_again).unwrap();
 }
 
 #[test]
@@ -240,7 +245,7 @@ fn a_damaged_checkpoint_is_refused_and_the_old_state_stays() {
         .position(|file| file.name.ends_with(".sst"))
         .unwrap();
     incoming.write(file, 10, b"damage").unwrap();
-    let error = stores.state.install(incoming).wait().unwrap_err();
+    let error = install(&stores, incoming).unwrap_err();
     assert!(
         matches!(error, InstallError::Verify(VerifyError::Checksum { .. })),
         "{error}"
@@ -285,7 +290,7 @@ fn an_older_checkpoint_is_refused() {
         stores.state.checkpoint().wait().unwrap()
     };
     let incoming = transfer(&donor, &older);
-    let error = donor.state.install(incoming).wait().unwrap_err();
+    let error = install(&donor, incoming).unwrap_err();
     assert!(
         matches!(
             error,

@@ -1,8 +1,9 @@
-//! The journal: synced before it answers, in order, within its budget.
+//! The journal: synced before it answers, in order, never past its budget.
 
-use banyan_storage::{StoreOptions, Stores};
+use banyan_storage::{AppendError, Pending, StoreOptions, Stores};
+use rocksdb::{DB, Options};
 
-use crate::fixture::{identity, open, options};
+use crate::fixture::{open, open_with, options};
 
 #[test]
 fn records_are_numbered_kept_and_read_back() {
@@ -34,26 +35,95 @@ fn records_are_numbered_kept_and_read_back() {
 }
 
 #[test]
-fn beyond_the_budget_the_oldest_go_and_are_counted() {
+fn past_the_budget_records_are_refused_and_none_is_lost() {
     let directory = tempfile::tempdir().unwrap();
-    let options = StoreOptions {
+    let small = StoreOptions {
         journal_budget_bytes: 10_000,
         ..options()
     };
     {
-        let stores = Stores::open(directory.path(), &identity(), &options).unwrap();
-        for _ in 0..300 {
-            stores.journal.append_access(vec![7; 100]).wait().unwrap();
+        let stores = open_with(directory.path(), &small).unwrap();
+        for sequence in 1..=99 {
+            assert_eq!(append(&stores, 100).unwrap(), sequence);
         }
+        // One that does not fit does not stop one that does.
+        let full = append(&stores, 101).unwrap_err();
+        assert!(
+            matches!(
+                full,
+                AppendError::Full {
+                    record: 101,
+                    used: 9_900,
+                    budget: 10_000
+                }
+            ),
+            "{full}"
+        );
+        assert_eq!(append(&stores, 100).unwrap(), 100);
+        assert!(append(&stores, 1).is_err());
         let metrics = stores.journal.metrics();
-        assert!(metrics.bytes <= 10_000, "{metrics:?}");
-        assert_eq!(metrics.records + metrics.dropped, 300);
-        assert_eq!(metrics.bytes, metrics.records * 100);
+        assert_eq!((metrics.records, metrics.bytes), (100, 10_000));
+        assert_eq!((metrics.refused, metrics.dropped), (2, 0));
+        assert_eq!(metrics.budget_bytes, 10_000);
+        assert!(stores.fault().get().is_none(), "a full journal is no fault");
+        assert_eq!(stores.journal.read_access(0, 1_000).unwrap().len(), 100);
     }
-    let stores = Stores::open(directory.path(), &identity(), &options).unwrap();
-    let metrics = stores.journal.metrics();
+    let stores = open_with(directory.path(), &small).unwrap();
+    assert!(append(&stores, 100).is_err(), "still full");
+    drop(stores);
+    let larger = StoreOptions {
+        journal_budget_bytes: 20_000,
+        ..options()
+    };
+    let stores = open_with(directory.path(), &larger).unwrap();
+    assert_eq!(append(&stores, 100).unwrap(), 101);
     let records = stores.journal.read_access(0, 1_000).unwrap();
-    assert_eq!(records.len() as u64, metrics.records);
-    assert_eq!(records.last().unwrap().sequence, 300);
-    assert_eq!(records[0].sequence, metrics.dropped + 1);
+    let sequences: Vec<u64> = records.iter().map(|record| record.sequence).collect();
+    assert_eq!(sequences, (1..=101).collect::<Vec<u64>>());
+}
+
+#[test]
+fn of_a_group_only_what_fits_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        journal_budget_bytes: 1_000,
+        ..options()
+    };
+    let stores = open_with(directory.path(), &options).unwrap();
+    let pending: Vec<_> = (0..50)
+        .map(|_| stores.journal.append_access(vec![7; 100]))
+        .collect();
+    let answers: Vec<_> = pending.into_iter().map(Pending::wait).collect();
+    let taken: Vec<u64> = answers.into_iter().flatten().collect();
+    assert_eq!(taken, (1..=10).collect::<Vec<u64>>());
+    assert_eq!(stores.journal.metrics().records, 10);
+}
+
+/// A journal of the time before markers had a family of their own.
+#[test]
+fn a_journal_with_its_totals_among_the_records_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = open(directory.path());
+    for sequence in 1..=3 {
+        assert_eq!(append(&stores, 10).unwrap(), sequence);
+    }
+    drop(stores);
+    {
+        let families = ["default", "markers"];
+        let path = directory.path().join("journal");
+        let mut db = DB::open_cf(&Options::default(), path, families).unwrap();
+        let totals_key = [0x01, 1];
+        let totals = db.get_cf(db.cf_handle("markers").unwrap(), totals_key);
+        db.put(totals_key, totals.unwrap().unwrap()).unwrap();
+        db.drop_cf("markers").unwrap();
+    }
+    let stores = open(directory.path());
+    assert_eq!(append(&stores, 10).unwrap(), 4);
+    assert_eq!(stores.journal.read_access(0, 10).unwrap().len(), 4);
+    drop(stores);
+    assert_eq!(append(&open(directory.path()), 10).unwrap(), 5);
+}
+
+fn append(stores: &Stores, bytes: usize) -> Result<u64, AppendError> {
+    stores.journal.append_access(vec![7; bytes]).wait()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use banyan_storage::{LogRecord, OpenError, StoreOptions, Stores};
 use bytes::Bytes;
 
-use crate::fixture::{done, identity, open, options, record, try_open};
+use crate::fixture::{done, open, open_with, options, record, try_open};
 
 fn append(stores: &Stores, range: std::ops::RangeInclusive<u64>, term: u64) {
     let (done, finished) = done();
@@ -37,7 +37,7 @@ fn appended_entries_are_readable_at_return_and_durable_at_the_callback() {
         .unwrap();
     assert_eq!(read_all(&stores).len(), 40);
     finished.recv().unwrap().unwrap();
-    assert_eq!(stores.log.durable().index(), 40);
+    assert_eq!(stores.log.durable().index(), Some(40));
     assert!(stores.log.metrics().sync.count >= 1);
 }
 
@@ -93,7 +93,7 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(stores.log.read_committed().unwrap(), "committed");
     assert_eq!(
         stores.log.durable().index(),
-        300,
+        Some(300),
         "the watermark starts at the last stored entry"
     );
 }
@@ -106,14 +106,14 @@ fn reads_are_the_same_from_the_tail_and_from_the_database() {
         log_tail_bytes: 2_000,
         ..options()
     };
-    let stores = Stores::open(directory.path(), &identity(), &options).unwrap();
+    let stores = open_with(directory.path(), &options).unwrap();
     append(&stores, 1..=400, 1);
     for (from, until) in [
         (1, 401),
         (17, 18),
         (390, 401),
         (100, 350),
-        (0, 5),
+        (1, 5),
         (395, 900),
         (401, 402),
     ] {
@@ -151,12 +151,12 @@ fn truncated_entries_are_gone_and_their_indexes_can_be_written_again() {
         assert_eq!(stores.log.bounds().last, Some(60));
         assert_eq!(
             stores.log.durable().index(),
-            60,
+            Some(60),
             "what follows is not durable any more"
         );
         append(&stores, 61..=70, 2);
         truncated.recv().unwrap().unwrap();
-        assert_eq!(stores.log.durable().index(), 70);
+        assert_eq!(stores.log.durable().index(), Some(70));
         assert_eq!(stores.log.read(60..100, usize::MAX).unwrap().len(), 11);
     }
     let stores = open(directory.path());
@@ -310,6 +310,103 @@ fn a_torn_mark_falls_back_to_the_other_slot() {
     }
     fs::write(&mark, bytes).unwrap();
     assert_eq!(open(directory.path()).log.bounds().last, Some(20));
+}
+
+#[test]
+fn nothing_durable_is_not_durable_through_the_first_entry() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let stores = open(directory.path());
+    let watermark = stores.log.durable();
+    assert_eq!(watermark.index(), None);
+    runtime.block_on(async {
+        let early = tokio::time::timeout(Duration::from_millis(50), watermark.reached(0)).await;
+        assert!(early.is_err(), "nothing is durable yet");
+    });
+    append(&stores, 0..=0, 1);
+    assert_eq!(watermark.index(), Some(0));
+    runtime.block_on(watermark.reached(0)).unwrap();
+    let (done_truncating, truncated) = done();
+    stores.log.truncate_after(None, done_truncating).unwrap();
+    truncated.recv().unwrap().unwrap();
+    assert_eq!(watermark.index(), None, "nothing is left");
+    append(&stores, 0..=3, 2);
+    drop(stores);
+    assert_eq!(open(directory.path()).log.durable().index(), Some(3));
+}
+
+#[test]
+fn a_range_that_begins_before_the_log_is_a_fault_unless_that_was_purged() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = open(directory.path());
+    append(&stores, 1..=20, 1);
+    assert!(stores.log.read(5..5, usize::MAX).unwrap().is_empty());
+    assert!(stores.log.read(21..30, usize::MAX).unwrap().is_empty());
+    // Entry 0 was never purged, so that it is lost.
+    assert!(stores.log.read(0..5, usize::MAX).is_err());
+    assert!(stores.fault().get().unwrap().cause.contains("entry 0"));
+}
+
+#[test]
+fn the_queue_is_bounded_in_bytes() {
+    const RECORD: usize = 10_000;
+    const BOUND: usize = 4 * RECORD;
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        log_queue_bytes: BOUND,
+        ..options()
+    };
+    let stores = open_with(directory.path(), &options).unwrap();
+    let large = |index| LogRecord {
+        index,
+        term: 1,
+        bytes: vec![7; RECORD].into(),
+    };
+    // The flusher stands still in a callback.
+    let (held, hold) = std::sync::mpsc::channel::<()>();
+    let (reached, flushing) = std::sync::mpsc::channel();
+    let stuck = Box::new(move |result: std::io::Result<()>| {
+        result.unwrap();
+        reached.send(()).unwrap();
+        let _ = hold.recv();
+    });
+    stores.log.append(vec![large(1)], stuck).unwrap();
+    flushing.recv().unwrap();
+
+    let writer = std::thread::spawn({
+        let log = stores.log.clone();
+        move || {
+            for index in 2..=20 {
+                log.append(vec![large(index)], done().0).unwrap();
+            }
+        }
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while stores.log.metrics().queued_bytes < 3 * RECORD as u64 {
+        assert!(std::time::Instant::now() < deadline, "nothing is queued");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let metrics = stores.log.metrics();
+    assert!(metrics.queued_bytes <= BOUND as u64, "{metrics:?}");
+    assert!(!writer.is_finished(), "the writer has to wait");
+
+    drop(held);
+    writer.join().unwrap();
+    stores.log.barrier().wait().unwrap();
+    assert_eq!(stores.log.durable().index(), Some(20));
+    assert_eq!(stores.log.metrics().queued_bytes, 0);
+    // What is larger than the bound goes alone.
+    let (done, finished) = done();
+    let huge = LogRecord {
+        bytes: vec![7; 3 * BOUND].into(),
+        ..large(21)
+    };
+    stores.log.append(vec![huge], done).unwrap();
+    finished.recv().unwrap().unwrap();
 }
 
 /// The write-ahead log that holds the newest groups.

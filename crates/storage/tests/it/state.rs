@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use banyan_domain::{EventSequence, NameKey, PersonId, Position, View};
+use banyan_domain::{
+    BirthDate, EventSequence, NameKey, PersonId, Pin, PinBucket, PinPage, Position, ProvinceCode,
+    Sex, View,
+};
 use banyan_storage::{DigestState, EntryKind, ReadView, StateEntry, StoreOptions, Stores};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::fixture::{append, identity, open, options, run};
+use crate::fixture::{append, open, open_with, options, run};
 use crate::workload::Workload;
 
 proptest! {
@@ -30,7 +33,7 @@ proptest! {
         for group in [1, 7, 10_000] {
             let directory = tempfile::tempdir().unwrap();
             let options = StoreOptions { apply_group_commands: group, ..options() };
-            let mut stores = Stores::open(directory.path(), &identity(), &options).unwrap();
+            let mut stores = open_with(directory.path(), &options).unwrap();
             append(&stores, &entries);
             let mut outcomes = Vec::new();
             let mut rest = &entries[..];
@@ -43,7 +46,7 @@ proptest! {
                     0 => drop(stores.state.flush().wait().unwrap()),
                     1 => {
                         drop(stores);
-                        stores = Stores::open(directory.path(), &identity(), &options).unwrap();
+                        stores = open_with(directory.path(), &options).unwrap();
                         // Closing wrote everything that was applied.
                         prop_assert_eq!(stores.state.applied().unwrap().position, now.last().unwrap().position);
                     }
@@ -102,12 +105,21 @@ fn compare(view: &ReadView, workload: &Workload) {
         );
     }
     let mut pins = 0;
+    let mut used = std::collections::BTreeMap::new();
     view.visit_pins(|pin, person| {
         assert_eq!(model.person_by_pin(&pin)?, Some(person));
         pins += 1;
+        *used.entry(PinPage::of(&pin)).or_insert(0) += 1;
         Ok(())
     })
     .unwrap();
+    for (page, used) in used {
+        assert_eq!(view.used_in_page(&page).unwrap(), used);
+        assert_eq!(view.full_pages(&page.bucket()).unwrap(), 0);
+        for other in page.others() {
+            assert_eq!(view.used_in_page(&other), model.used_in_page(&other));
+        }
+    }
     assert!(pins >= counters.persons);
     let mut outcomes = 0;
     view.visit_outcomes(|_, _| {
@@ -124,7 +136,7 @@ fn compare(view: &ReadView, workload: &Workload) {
 }
 
 #[test]
-fn bucket_is_scanned_with_wrap_around_like_the_model() {
+fn bucket_is_scanned_like_the_model() {
     let directory = tempfile::tempdir().unwrap();
     let stores = open(directory.path());
     let mut workload = Workload::new(99);
@@ -134,18 +146,45 @@ fn bucket_is_scanned_with_wrap_around_like_the_model() {
     let mut buckets = std::collections::BTreeSet::new();
     view.visit_pins(|pin, _| {
         buckets.insert(format!("{:?}", pin.bucket().digits()));
-        for from in [0, pin.serial(), pin.serial().saturating_sub(3), 999_999] {
-            let bucket = pin.bucket();
-            assert_eq!(
-                view.first_free_serial(&bucket, from)?,
-                workload.model.first_free_serial(&bucket, from)?,
-                "from {from}"
-            );
+        let (bucket, serial) = (pin.bucket(), pin.serial());
+        for from in [0, serial, serial.saturating_sub(3), 999_999] {
+            for until in [from, from + 1, (from + 5).min(1_000_000), 1_000_000] {
+                assert_eq!(
+                    view.first_free_serial(&bucket, from..until)?,
+                    workload.model.first_free_serial(&bucket, from..until)?,
+                    "from {from} until {until}"
+                );
+            }
         }
         Ok(())
     })
     .unwrap();
     assert!(buckets.len() > 10);
+}
+
+#[test]
+fn a_page_that_becomes_full_is_counted_and_passed() {
+    let directory = tempfile::tempdir().unwrap();
+    let stores = open(directory.path());
+    let mut workload = Workload::new(3);
+    let (province, born) = (
+        ProvinceCode::new("40").unwrap(),
+        BirthDate::parse("1975").unwrap(),
+    );
+    let bucket = PinBucket::for_person(province, born, Sex::Female).unwrap();
+    let page = PinPage::holding(bucket, 999_999);
+    let pins = page.serials().map(|serial| Pin::in_bucket(bucket, serial));
+    let (entry, outcomes) = workload.forms_with_numbers(born, Sex::Female, pins);
+    assert!(outcomes.iter().all(|outcome| outcome.result.is_ok()));
+    run(&stores, &[entry]);
+    let view = stores.state.view().unwrap();
+    assert_eq!(view.used_in_page(&page).unwrap(), page.capacity());
+    assert_eq!(view.full_pages(&bucket).unwrap(), 1);
+    assert_eq!(
+        view.first_free_serial(&bucket, page.serials()).unwrap(),
+        None
+    );
+    assert_eq!(view.counters().unwrap(), workload.model.counters().unwrap());
 }
 
 #[test]
@@ -253,24 +292,63 @@ fn a_mark_before_a_restart_is_unknown_unless_it_is_applied_again() {
 
 #[test]
 fn apply_waits_until_the_log_is_durable_through_the_entry() {
+    // A cluster's first entry has index 0: an empty log is not durable through it.
+    for index in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let stores = open(directory.path());
+        let entry = StateEntry {
+            position: Position { term: 1, index },
+            kind: EntryKind::Blank,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let mut applied = Box::pin(stores.state.apply(vec![entry.clone()]));
+        let early = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_millis(100), &mut applied).await
+        });
+        assert!(early.is_err(), "entry {index} is not in the log");
+        assert_eq!(stores.state.applied(), None);
+        append(&stores, &[entry]);
+        runtime.block_on(applied).unwrap();
+        assert_eq!(stores.state.applied().unwrap().position.index, index);
+    }
+}
+
+#[test]
+fn whoever_waits_for_an_entry_is_woken_by_a_fault() {
     let directory = tempfile::tempdir().unwrap();
     let stores = open(directory.path());
-    let entry = StateEntry {
-        position: Position { term: 1, index: 1 },
+    let blank = |index| StateEntry {
+        position: Position { term: 1, index },
         kind: EntryKind::Blank,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
-    let mut applied = Box::pin(stores.state.apply(vec![entry.clone()]));
-    let early = runtime
-        .block_on(async { tokio::time::timeout(Duration::from_millis(100), &mut applied).await });
-    assert!(early.is_err(), "the entry is not in the log");
-    assert_eq!(stores.state.applied(), None);
-    append(&stores, &[entry]);
-    runtime.block_on(applied).unwrap();
-    assert_eq!(stores.state.applied().unwrap().position.index, 1);
+    run(&stores, &[blank(1)]);
+    append(&stores, &[blank(2), blank(3)]);
+    let waiting = std::thread::spawn({
+        let stores = stores.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            let patience = Duration::from_secs(10);
+            let log = stores.log.durable();
+            runtime.block_on(async {
+                let applied = tokio::time::timeout(patience, stores.state.reached(9)).await;
+                let durable = tokio::time::timeout(patience, log.reached(9)).await;
+                (applied, durable)
+            })
+        }
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let fault = stores.state.apply(vec![blank(3)]).wait().unwrap_err();
+    let (applied, durable) = waiting.join().unwrap();
+    for woken in [applied, durable] {
+        let error = woken.expect("the waiter is woken").unwrap_err();
+        assert_eq!(error.cause, fault.cause);
+    }
 }
 
 #[test]

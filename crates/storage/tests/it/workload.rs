@@ -104,6 +104,48 @@ impl Workload {
         )
     }
 
+    /// An entry of forms with these numbers, of people born in that year.
+    #[allow(dead_code, reason = "not used by the example that measures")]
+    pub(crate) fn forms_with_numbers(
+        &mut self,
+        born: BirthDate,
+        sex: Sex,
+        pins: impl Iterator<Item = Pin>,
+    ) -> (StateEntry, Vec<Outcome>) {
+        self.index += 1;
+        let position = Position {
+            term: 1,
+            index: self.index,
+        };
+        let time = Timestamp(self.time);
+        let (mut envelopes, mut outcomes) = (Vec::new(), Vec::new());
+        for (ordinal, pin) in (0..).zip(pins) {
+            let mut data = self.data();
+            (data.birth_date, data.sex) = (born, sex);
+            let command = RegisterPerson {
+                data,
+                pin: Some(pin),
+                death: None,
+            };
+            let envelope = self.seal(
+                LegalBasis::Collection,
+                DocumentKind::CollectionForm,
+                Command::RegisterPerson(Box::new(command)),
+            );
+            let context = ApplyContext {
+                position,
+                ordinal,
+                time,
+            };
+            let transition = apply(&self.model, &context, &envelope).unwrap();
+            self.model.absorb(transition.mutations);
+            outcomes.push(transition.outcome);
+            envelopes.push(envelope);
+        }
+        let kind = EntryKind::Commands { time, envelopes };
+        (StateEntry { position, kind }, outcomes)
+    }
+
     fn envelope(&mut self) -> Envelope {
         if self.imports_only {
             return self.registration();

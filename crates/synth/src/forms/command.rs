@@ -80,7 +80,7 @@ fn assemble(form: &mut Form, faults: &mut Vec<FormFault>) -> v1::Command {
         office,
         legal_basis: v1::LegalBasis::Collection.into(),
         document: Some(document),
-        kind: Some(Kind::RegisterPerson(registration)),
+        kind: Some(Kind::RegisterPerson(Box::new(registration))),
     }
 }
 

@@ -58,7 +58,7 @@ fn columns_at_fault(row: &Row) -> Vec<&str> {
 
 fn registration(row: Row) -> v1::RegisterPerson {
     match row.content.unwrap().kind {
-        Some(Kind::RegisterPerson(registration)) => registration,
+        Some(Kind::RegisterPerson(registration)) => *registration,
         _ => panic!("a form registers a person"),
     }
 }

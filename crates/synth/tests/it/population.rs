@@ -65,7 +65,7 @@ fn registrations(citizens: u64, seed: u64) -> Vec<(v1::Command, v1::RegisterPers
             let Some(Kind::RegisterPerson(registration)) = command.kind.take() else {
                 panic!("a form registers a person")
             };
-            (command, registration)
+            (command, *registration)
         })
         .collect();
     assert_eq!(commands.len() as u64, citizens);

@@ -1,6 +1,7 @@
 //! The public error code of each rejection of the domain.
 
 use banyan_domain::Rejection;
+use banyan_domain::policy::Denial;
 
 use super::Code;
 use crate::v1;
@@ -24,6 +25,7 @@ pub fn code_of_rejection(rejection: &Rejection) -> Code {
         Rejection::IdempotencyKeyReused => Code::IdempotencyKeyReused,
         Rejection::NotAllowed { .. } => Code::NotAllowedAtDecision,
         Rejection::LegalBasisMismatch { .. } => Code::LegalBasisMismatch,
+        Rejection::DocumentMismatch { .. } => Code::DocumentMismatch,
     }
 }
 
@@ -51,7 +53,9 @@ pub fn rejected_to_wire(rejection: &Rejection) -> v1::Rejected {
 /// The field of the command that a rejection is about, where there is one.
 fn field_of(rejection: &Rejection) -> Option<&str> {
     match rejection {
-        Rejection::DateInFuture { field } => Some(field),
+        Rejection::DateInFuture { field } | Rejection::BirthPlaceUnknown { field, .. } => {
+            Some(field)
+        }
         Rejection::PinAlreadyRegistered
         | Rejection::PinContradictsRecord { .. }
         | Rejection::PersonNotFound => Some("pin"),
@@ -59,18 +63,28 @@ fn field_of(rejection: &Rejection) -> Option<&str> {
         Rejection::FormAlreadyRegistered => Some("document.number"),
         Rejection::DeathBeforeBirth => Some("death.date"),
         Rejection::VersionConflict { .. } => Some("expected_version"),
-        Rejection::BirthPlaceUnknown { .. } => Some("birth_registration_place"),
         Rejection::LegalBasisMismatch { .. } => Some("legal_basis"),
+        Rejection::DocumentMismatch { .. }
+        | Rejection::NotAllowed {
+            denial: Denial::DeathUnproven,
+        } => Some("document.kind"),
+        Rejection::NotAllowed {
+            denial: Denial::NumberUnconfirmed,
+        } => Some("pin"),
         Rejection::PersonAlreadyDeceased
         | Rejection::PinReestablishmentRequired { .. }
         | Rejection::BucketExhausted
         | Rejection::IdempotencyKeyReused
-        | Rejection::NotAllowed { .. } => None,
+        | Rejection::NotAllowed {
+            denial: Denial::Role | Denial::OutsideArea,
+        } => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use banyan_domain::PlaceProblem;
+
     use super::*;
 
     #[test]
@@ -81,6 +95,30 @@ mod tests {
                 code_of_rejection(&rejection).kind(),
                 crate::errors::Kind::Rejection
             );
+        }
+    }
+
+    #[test]
+    fn a_rejection_names_the_field_by_its_path_in_the_command() {
+        let field = String::from("data.birth_registration_place");
+        let reason = PlaceProblem::ProvinceUnknown;
+        let not_allowed = |denial| Rejection::NotAllowed { denial };
+        let cases = [
+            (
+                Rejection::BirthPlaceUnknown {
+                    reason,
+                    field: field.clone(),
+                },
+                Some(field.as_str()),
+            ),
+            (not_allowed(Denial::NumberUnconfirmed), Some("pin")),
+            (not_allowed(Denial::DeathUnproven), Some("document.kind")),
+            (not_allowed(Denial::OutsideArea), None),
+        ];
+        for (rejection, path) in cases {
+            let faults = rejected_to_wire(&rejection).faults;
+            let named = faults.first().map(|fault| fault.field.as_str());
+            assert_eq!(named, path);
         }
     }
 }

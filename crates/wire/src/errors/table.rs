@@ -150,6 +150,8 @@ codes! {
         "policy refused the actor when the command was decided" => "Ask an actor whose role and area cover the record as it stands.";
     LegalBasisMismatch 315 "BNY-0315" "LEGAL_BASIS_MISMATCH" Rejection FailedPrecondition 422
         "the legal basis does not carry this command" => "Name a legal basis that carries the command; its error page lists them.";
+    DocumentMismatch 316 "BNY-0316" "DOCUMENT_MISMATCH" Rejection FailedPrecondition 422
+        "the source document does not carry the death or disappearance" => "Enter it from a document that does; the error page lists them.";
 
     NotLeader 401 "BNY-0401" "NOT_LEADER" Unavailable Unavailable 503
         "another node leads" => "Go to the endpoint that the answer names, with the same key.";
@@ -173,6 +175,8 @@ codes! {
         "the node is installing a snapshot and cannot read" => "Ask another node, or wait and try again.";
     TransferFailed 411 "BNY-0411" "TRANSFER_FAILED" Unavailable Unavailable 503
         "leadership was not handed over in time" => "Look at `banyan cluster status`, then try again or name another voter.";
+    JournalFull 412 "BNY-0412" "JOURNAL_FULL" Unavailable Unavailable 503
+        "the node's journal of access records is full" => "Ask another node; an operator gives this node's journal more room.";
 
     NodeFault 501 "BNY-0501" "NODE_FAULT" Fault Internal 500
         "the node met a fault and stops" => "Go to another node; an operator reads this node's log.";

@@ -160,7 +160,16 @@ pub fn provenance_to_wire(provenance: &Provenance) -> v1::Provenance {
         command: provenance.command.label().to_owned(),
         position: provenance.log_index,
         area: area.to_owned(),
+        reason: reason_to_wire(provenance),
     }
+}
+
+/// The reason of a correction for the wire; empty where none is given.
+pub(crate) fn reason_to_wire(provenance: &Provenance) -> String {
+    let reason = provenance.reason.as_ref();
+    reason
+        .map(|reason| reason.as_str().to_owned())
+        .unwrap_or_default()
 }
 
 /// A source document for the wire.

@@ -2,7 +2,8 @@
 
 use banyan_domain::policy::Denial;
 use banyan_domain::{
-    CommandName, Contradiction, FieldFault, LegalBasis, PlaceProblem, Rejection, VersionNumber,
+    CommandName, Contradiction, DeathKind, DocumentKind, FieldFault, LegalBasis, PlaceProblem,
+    Rejection, VersionNumber,
 };
 
 use crate::errors::{Code, code_of_rejection};
@@ -21,7 +22,12 @@ const PLACE_PROBLEMS: [(u32, PlaceProblem); 3] = [
     (2, PlaceProblem::Abroad),
     (3, PlaceProblem::BornBefore1900),
 ];
-const DENIALS: [(u32, Denial); 2] = [(1, Denial::Role), (2, Denial::OutsideArea)];
+const DENIALS: [(u32, Denial); 4] = [
+    (1, Denial::Role),
+    (2, Denial::OutsideArea),
+    (3, Denial::NumberUnconfirmed),
+    (4, Denial::DeathUnproven),
+];
 
 /// The number of a contradiction. The match is exhaustive, so that a new one does not compile without a number.
 const fn contradiction_number(what: Contradiction) -> u32 {
@@ -45,6 +51,8 @@ const fn denial_number(denial: Denial) -> u32 {
     match denial {
         Denial::Role => 1,
         Denial::OutsideArea => 2,
+        Denial::NumberUnconfirmed => 3,
+        Denial::DeathUnproven => 4,
     }
 }
 
@@ -68,11 +76,18 @@ pub(super) fn to_stored(rejection: &Rejection) -> StoredRejection {
         }
         Rejection::DateInFuture { field } => stored.field.clone_from(field),
         Rejection::VersionConflict { current } => stored.version = current.get(),
-        Rejection::BirthPlaceUnknown { reason } => stored.cause = place_problem_number(*reason),
+        Rejection::BirthPlaceUnknown { reason, field } => {
+            stored.cause = place_problem_number(*reason);
+            stored.field.clone_from(field);
+        }
         Rejection::NotAllowed { denial } => stored.cause = denial_number(*denial),
         Rejection::LegalBasisMismatch { basis, command } => {
             stored.legal_basis = basis.code().unsigned_abs();
             stored.command = command.code().unsigned_abs();
+        }
+        Rejection::DocumentMismatch { document, death } => {
+            stored.document = document.code().unsigned_abs();
+            stored.death = death.code().unsigned_abs();
         }
     }
     stored
@@ -117,6 +132,7 @@ fn read(code: Code, stored: &StoredRejection) -> Option<Rejection> {
         },
         Code::BirthPlaceUnknown => Rejection::BirthPlaceUnknown {
             reason: by_number(&PLACE_PROBLEMS, stored.cause)?,
+            field: stored.field.clone(),
         },
         Code::BucketExhausted => Rejection::BucketExhausted,
         Code::IdempotencyKeyReused => Rejection::IdempotencyKeyReused,
@@ -126,6 +142,10 @@ fn read(code: Code, stored: &StoredRejection) -> Option<Rejection> {
         Code::LegalBasisMismatch => Rejection::LegalBasisMismatch {
             basis: LegalBasis::from_code(i32::try_from(stored.legal_basis).ok()?)?,
             command: CommandName::from_code(i32::try_from(stored.command).ok()?)?,
+        },
+        Code::DocumentMismatch => Rejection::DocumentMismatch {
+            document: DocumentKind::from_code(i32::try_from(stored.document).ok()?)?,
+            death: DeathKind::from_code(i32::try_from(stored.death).ok()?)?,
         },
         _ => return None,
     })

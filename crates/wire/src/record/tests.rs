@@ -2,7 +2,8 @@
 
 use banyan_domain::policy::Denial;
 use banyan_domain::{
-    CommandName, Contradiction, LegalBasis, PlaceProblem, Rejection, VersionNumber,
+    CommandName, Contradiction, DeathKind, DocumentKind, LegalBasis, PlaceProblem, Rejection,
+    VersionNumber,
 };
 
 /// One of each rejection, with each of its parameters at least once.
@@ -25,6 +26,7 @@ pub(crate) fn every_rejection() -> Vec<Rejection> {
         Rejection::PinReestablishmentRequired { what },
         Rejection::BirthPlaceUnknown {
             reason: PlaceProblem::Abroad,
+            field: String::from("data.birth_registration_place"),
         },
         Rejection::BucketExhausted,
         Rejection::IdempotencyKeyReused,
@@ -34,6 +36,10 @@ pub(crate) fn every_rejection() -> Vec<Rejection> {
         Rejection::LegalBasisMismatch {
             basis: LegalBasis::Collection,
             command: CommandName::RecordDeath,
+        },
+        Rejection::DocumentMismatch {
+            document: DocumentKind::CollectionForm,
+            death: DeathKind::Missing,
         },
     ]
 }

@@ -93,7 +93,7 @@ fn form() -> v1::Command {
                 day: 1,
             }),
         }),
-        kind: Some(v1::command::Kind::RegisterPerson(register)),
+        kind: Some(v1::command::Kind::RegisterPerson(Box::new(register))),
     }
 }
 
@@ -134,6 +134,7 @@ fn version(envelope: &Envelope) -> PersonVersion {
             legal_basis: envelope.head.legal_basis,
             document: envelope.head.document.clone(),
             command: envelope.command.name(),
+            reason: None,
             log_index: 17,
         },
         key: envelope.key,

@@ -251,10 +251,11 @@ pub(crate) fn head() -> BoxedStrategy<CommandHead> {
 
 pub(crate) fn version() -> BoxedStrategy<PersonVersion> {
     let numbers = (any::<u64>(), any::<u32>(), any::<u64>());
-    let who = (actor(), head(), select(CommandName::ALL), time(), key());
+    let commanded = (select(CommandName::ALL), of(text()));
+    let who = (actor(), head(), commanded, time(), key());
     (numbers, pin(), data(), of(death()), findings(), who)
         .prop_map(|(numbers, pin, data, death, findings, who)| {
-            let (actor, head, command, time, key) = who;
+            let (actor, head, (command, reason), time, key) = who;
             PersonVersion {
                 person: PersonId(numbers.0),
                 version: VersionNumber(numbers.1),
@@ -269,6 +270,7 @@ pub(crate) fn version() -> BoxedStrategy<PersonVersion> {
                     legal_basis: head.legal_basis,
                     document: head.document,
                     command,
+                    reason,
                     log_index: numbers.2,
                 },
                 key,
@@ -367,13 +369,21 @@ fn rejection() -> BoxedStrategy<Rejection> {
         what.clone()
             .prop_map(|what| Rejection::PinContradictsRecord { what }),
         what.prop_map(|what| Rejection::PinReestablishmentRequired { what }),
-        reason.prop_map(|reason| Rejection::BirthPlaceUnknown { reason }),
+        (reason, "[a-z_.]{0,30}")
+            .prop_map(|(reason, field)| Rejection::BirthPlaceUnknown { reason, field }),
+        (select(DocumentKind::ALL), select(DeathKind::ALL))
+            .prop_map(|(document, death)| Rejection::DocumentMismatch { document, death }),
         "[a-z_.]{0,30}".prop_map(|field| Rejection::DateInFuture { field }),
         any::<u32>().prop_map(|version| Rejection::VersionConflict {
             current: VersionNumber(version)
         }),
-        select(vec![Denial::Role, Denial::OutsideArea])
-            .prop_map(|denial| Rejection::NotAllowed { denial }),
+        select(vec![
+            Denial::Role,
+            Denial::OutsideArea,
+            Denial::NumberUnconfirmed,
+            Denial::DeathUnproven,
+        ])
+        .prop_map(|denial| Rejection::NotAllowed { denial }),
         (select(LegalBasis::ALL), select(CommandName::ALL))
             .prop_map(|(basis, command)| Rejection::LegalBasisMismatch { basis, command }),
     ]

@@ -4,6 +4,7 @@
     reason = "a test that cannot make its input has failed"
 )]
 
+mod bounded;
 mod commands;
 mod costs;
 mod error_pages;

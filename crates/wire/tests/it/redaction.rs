@@ -56,7 +56,7 @@ fn messages_about_people_show_nothing_of_them() {
         death: Some(death.clone()),
     };
     let command = v1::Command {
-        kind: Some(v1::command::Kind::RegisterPerson(register)),
+        kind: Some(v1::command::Kind::RegisterPerson(Box::new(register))),
         ..Default::default()
     };
     hides(&v1::SubmitRequest {
