@@ -15,13 +15,27 @@ pub(crate) fn sentence(as_of: Option<&v1::AsOf>) -> String {
             as_of.node, as_of.site
         );
     }
-    format!(
-        "As {} ({}) knows it at position {}, committed {} Viet Nam time.",
+    let known = format!(
+        "As {} ({}) knows it at position {}, committed {} Viet Nam time",
         as_of.node,
         as_of.site,
         as_of.position,
         moment::local(as_of.commit_time_ms),
-    )
+    );
+    match as_of.staleness_ms {
+        Some(bound) => format!("{known}; nothing older than {} is missing.", span(bound)),
+        None => {
+            format!("{known}. How much newer the registry is elsewhere, this node does not know.")
+        }
+    }
+}
+
+fn span(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1_000 => format!("{milliseconds} ms"),
+        1_000..120_000 => format!("{:.1} s", milliseconds as f64 / 1e3),
+        _ => format!("{} minutes", milliseconds / 60_000),
+    }
 }
 
 #[cfg(test)]
@@ -37,11 +51,25 @@ mod tests {
             node_id: 6,
             node: "nghe-an-1".into(),
             site: "nghe-an".into(),
+            staleness_ms: None,
+            token: b"t".to_vec().into(),
         };
+        let start = "As nghe-an-1 (nghe-an) knows it at position 42, committed 2023-11-15 05:13:20 Viet Nam time";
         let text = sentence(Some(&as_of));
-        assert_eq!(
-            text,
-            "As nghe-an-1 (nghe-an) knows it at position 42, committed 2023-11-15 05:13:20 Viet Nam time."
+        assert!(
+            text.starts_with(start) && text.ends_with("does not know."),
+            "{text}"
         );
+        for (staleness, span) in [(7, "7 ms"), (1_500, "1.5 s"), (600_000, "10 minutes")] {
+            let as_of = v1::AsOf {
+                staleness_ms: Some(staleness),
+                ..as_of.clone()
+            };
+            let text = sentence(Some(&as_of));
+            assert_eq!(
+                text,
+                format!("{start}; nothing older than {span} is missing.")
+            );
+        }
     }
 }

@@ -250,6 +250,7 @@ fn next_command(code: Code) -> Option<&'static str> {
         Code::NotFormed => "banyan cluster up",
         Code::OperatorOnly => "banyan --as operator@central ...",
         Code::ConsistencyNotServed => "banyan person get - --consistency local",
+        Code::TooStale => "banyan cluster status",
         _ => return None,
     })
 }

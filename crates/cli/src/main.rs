@@ -8,6 +8,7 @@ mod checkpoint;
 mod commands;
 mod exit;
 mod failure;
+mod freshness;
 mod global;
 mod input;
 mod moment;

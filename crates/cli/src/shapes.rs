@@ -3,7 +3,7 @@
 use banyan_wire::v1;
 use serde::Serialize;
 
-use crate::moment;
+use crate::{freshness, moment};
 
 /// What a read is based on.
 #[derive(Debug, Serialize)]
@@ -15,6 +15,10 @@ pub(crate) struct AsOf {
     node_id: u64,
     node: String,
     site: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staleness_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 impl AsOf {
@@ -26,6 +30,8 @@ impl AsOf {
             node_id: as_of.node_id,
             node: as_of.node.clone(),
             site: as_of.site.clone(),
+            staleness_ms: as_of.staleness_ms,
+            token: freshness::to_text(&as_of.token),
         }
     }
 }

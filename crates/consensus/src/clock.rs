@@ -1,8 +1,11 @@
-//! Wall time as a parameter: the proposer stamps it, and the simulator owns it.
+//! Time as a parameter: the proposer stamps wall time, staleness is measured in boot time, and the simulator owns both.
+
+use std::time::Duration;
 
 use banyan_domain::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 
-/// Tells wall time. Only the proposer of a leader reads one.
+/// Tells wall time, which only the proposer of a leader reads, and boot time, by which a node measures how stale it may be.
 ///
 /// A leader whose clock is more than five seconds from most voters' must refuse to propose. The voters do not exchange
 /// their clocks yet, so nothing checks that here; apply's rule "the later of the last and the new stamp" bounds what a
@@ -10,6 +13,10 @@ use banyan_domain::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the epoch.
     fn now(&self) -> Timestamp;
+
+    /// Time since the machine was started, the time that it was suspended included. Never goes back, and no setting of the
+    /// wall clock moves it. Two machines' readings have nothing to do with each other.
+    fn boot_time(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -26,5 +33,10 @@ impl Clock for SystemClock {
         Timestamp(since.map_or(0, |elapsed| {
             i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
         }))
+    }
+
+    fn boot_time(&self) -> Duration {
+        // The clock exists on every Linux since 2.6.39, and reading it cannot fail then.
+        clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
     }
 }

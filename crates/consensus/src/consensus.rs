@@ -1,7 +1,6 @@
 //! The handle of consensus on one node: propose, look, lead, stop.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     future::Future,
     sync::{
@@ -11,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::{Envelope, NodeId, Outcome, Position};
-use banyan_storage::Stores;
+use banyan_domain::{Envelope, Outcome, Position};
 use openraft::{
     Raft, RaftNetworkFactory,
     async_runtime::watch::WatchReceiver as _,
@@ -24,78 +22,17 @@ use openraft_rt::AsyncRuntime;
 use openraft_rt_tokio::TokioRuntime;
 
 use crate::{
-    clock::Clock,
+    barrier::{Barriers, Freshness, LeaderBarriers},
     keeper,
-    log::{LogAdapter, LogSize},
-    member::Member,
-    network::{Admission, PeerNetwork, PeerService, PeerTls, ServeError, TlsError, tls},
+    log::LogAdapter,
+    network::{Admission, Links, PeerNetwork, PeerService, PeerTls, ServeError, TlsError, tls},
+    parts::{Parts, StartOptions},
     proposer::{ProposeError, Proposer},
-    settings::{LogPolicy, SettingsError, Timing, raft_config},
+    settings::{SettingsError, Timing, raft_config},
     state::{SnapshotHandle, SnapshotInbox, StateMachine},
     status::{Role, Status},
     types::TypeConfig,
 };
-
-/// What a node's part in consensus is started with, in production.
-pub struct StartOptions {
-    /// The cluster's name, as in certificates and in the data directory.
-    pub cluster: String,
-    /// This node.
-    pub node: Member,
-    /// The members that the topology names, this node included. Used for admission until the membership is known.
-    pub members: BTreeMap<NodeId, Member>,
-    /// The opened data directory.
-    pub stores: Stores,
-    /// Certificate, key and authority for peers.
-    pub tls: PeerTls,
-    /// Heartbeat and election times.
-    pub timing: Timing,
-    /// When snapshots are taken and logs purged.
-    pub log_policy: LogPolicy,
-    /// Where a leader takes its time from.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl fmt::Debug for StartOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StartOptions")
-            .field("cluster", &self.cluster)
-            .field("node", &self.node)
-            .field("timing", &self.timing)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The parts that [`Consensus::start_with`] puts together. The simulator brings its own disk and wire.
-pub struct Parts<LS, SM, NF> {
-    /// The cluster's name.
-    pub cluster: String,
-    /// This node.
-    pub node: NodeId,
-    /// Log, vote and markers.
-    pub log: LS,
-    /// How large the log is: counted by whoever appends to it.
-    pub log_size: LogSize,
-    /// The state machine.
-    pub state: SM,
-    /// The wire.
-    pub network: NF,
-    /// Heartbeat and election times.
-    pub timing: Timing,
-    /// When snapshots are taken and logs purged.
-    pub log_policy: LogPolicy,
-    /// Where a leader takes its time from.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl<LS, SM, NF> fmt::Debug for Parts<LS, SM, NF> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts")
-            .field("cluster", &self.cluster)
-            .field("node", &self.node)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Why consensus did not start.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +79,7 @@ where
 {
     raft: Raft<TypeConfig<R>, SM>,
     proposer: Proposer<R>,
+    barriers: Barriers<R, SM>,
     timing: Timing,
     stopping: AtomicBool,
     /// What the peer server needs; none where something else brings the messages.
@@ -208,12 +146,16 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             inbox: SnapshotInbox::new(stores.state.clone()),
         };
         let log = LogAdapter::new(stores.clone());
+        let network = PeerNetwork::new(cluster.clone(), tls, timing, peers.admission.links());
+        let state = StateMachine::new(stores.state);
         let parts = Parts {
             node: node.node,
             log_size: log.size(),
             log,
-            state: StateMachine::new(stores.state),
-            network: PeerNetwork::new(cluster.clone(), tls, timing),
+            fresh: state.fresh(),
+            state,
+            barriers: Arc::new(network.clone()),
+            network,
             cluster,
             timing,
             log_policy,
@@ -260,7 +202,16 @@ where
         )
         .await
         .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
-        let proposer = Proposer::start(raft.clone(), parts.clock);
+        let proposer = Proposer::start(raft.clone(), Arc::clone(&parts.clock));
+        let leader = LeaderBarriers::start(&raft, parts.timing);
+        let freshness = Freshness::new(
+            raft.clone(),
+            leader,
+            parts.barriers,
+            parts.clock,
+            parts.fresh,
+        );
+        let barriers = Barriers::start(freshness, parts.timing.heartbeat * 2);
         // Its first round repairs a log that was purged past the newest snapshot.
         drop(R::spawn(keeper::run(
             raft.clone(),
@@ -270,6 +221,7 @@ where
         let inner = Inner {
             raft,
             proposer,
+            barriers,
             timing: parts.timing,
             stopping: AtomicBool::new(false),
             peers,
@@ -313,6 +265,17 @@ where
     pub async fn start_digest(&self, within: Duration) -> Result<Position, ProposeError> {
         self.check_leads()?;
         self.inner.proposer.digest_mark(within).await
+    }
+
+    pub(crate) fn barriers(&self) -> &Barriers<R, SM> {
+        &self.inner.barriers
+    }
+
+    /// The links that a fault test may cut; none under a simulated wire, which cuts its own.
+    #[must_use]
+    pub fn links(&self) -> Option<Links> {
+        let peers = self.inner.peers.as_ref()?;
+        Some(peers.admission.links())
     }
 
     /// Refuses early, before anything is encoded or queued.
@@ -463,6 +426,7 @@ where
             self.inner.raft.clone(),
             peers.admission.clone(),
             peers.inbox.clone(),
+            self.inner.barriers.leader(),
         ))
     }
 

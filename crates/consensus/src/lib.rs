@@ -6,19 +6,23 @@
 //! * [`LogAdapter`], [`StateMachine`]: openraft's storage traits over `banyan_storage`.
 //! * [`network`]: peers over mutual TLS, and who is admitted.
 //! * `proposer`: concurrent proposals become few log entries.
+//! * `barrier`: read barriers, and how fresh this node is.
 //! * `keeper`: snapshots and purges, by bytes.
 //!
-//! Not here: membership changes beyond bootstrap, read barriers, the voters' check of each other's clocks (a leader whose clock
+//! Not here: membership changes beyond bootstrap, the voters' check of each other's clocks (a leader whose clock
 //! is more than five seconds from most voters' must refuse to propose; the voters do not exchange clocks yet).
 #![deny(missing_docs)]
 
+mod barrier;
 pub mod clock;
 mod consensus;
+mod freshness;
 mod keeper;
 mod leadership;
 mod log;
 mod member;
 pub mod network;
+mod parts;
 mod payload;
 mod proposer;
 pub mod settings;
@@ -26,12 +30,14 @@ mod state;
 mod status;
 mod types;
 
+pub use barrier::{Barrier, BarrierError, BarrierWire, FreshAsOf, Urgency};
 pub use clock::{Clock, SystemClock};
-pub use consensus::{Consensus, Failure, NotRecovered, Parts, StartError, StartOptions};
+pub use consensus::{Consensus, Failure, NotRecovered, StartError};
 pub use leadership::{BootstrapError, TransferError};
 pub use log::{LogAdapter, LogReader, LogSize};
 pub use member::Member;
 pub use network::PeerTls;
+pub use parts::{Parts, StartOptions};
 pub use payload::PayloadFault;
 pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, ProposeError};
 pub use settings::{LogPolicy, Timing};

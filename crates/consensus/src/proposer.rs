@@ -400,6 +400,10 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp(7)
         }
+
+        fn boot_time(&self) -> Duration {
+            Duration::from_secs(7)
+        }
     }
 
     fn job(

@@ -11,6 +11,9 @@ use crate::files;
 /// The format that this program writes. Older ones are upgraded at open, newer ones refused.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The incarnation of a cluster that was never recovered from a lost quorum.
+const FIRST_INCARNATION: u64 = 1;
+
 const FILE: &str = "identity.json";
 const FORMING: &str = "identity.forming";
 
@@ -39,6 +42,7 @@ pub struct Identity {
 #[derive(Serialize, Deserialize)]
 struct StoredIdentity {
     format: u32,
+    incarnation: u64,
     #[serde(flatten)]
     identity: Identity,
 }
@@ -199,6 +203,7 @@ pub(crate) fn complete(directory: &Path, identity: &Identity) -> Result<(), Iden
     };
     let stored = StoredIdentity {
         format: FORMAT_VERSION,
+        incarnation: FIRST_INCARNATION,
         identity: identity.clone(),
     };
     let mut content =
@@ -219,6 +224,20 @@ fn remove_forming(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Which incarnation of its cluster a directory belongs to.
+pub(crate) fn incarnation(directory: &Path) -> Result<u64, IdentityError> {
+    let content = fs::read(directory.join(FILE)).map_err(|source| IdentityError::Io {
+        path: directory.to_owned(),
+        source,
+    })?;
+    let stored: StoredIdentity =
+        serde_json::from_slice(&content).map_err(|source| IdentityError::Unreadable {
+            path: directory.join(FILE),
+            source,
+        })?;
+    Ok(stored.incarnation)
 }
 
 fn check(directory: &Path, identity: &Identity, content: &[u8]) -> Result<(), IdentityError> {

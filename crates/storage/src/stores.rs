@@ -76,6 +76,9 @@ pub struct Stores {
     pub state: StateStore,
     /// Node-local records.
     pub journal: Journal,
+    /// Which incarnation of the cluster this is: counts recoveries after a lost quorum, from 1. Positions of two incarnations are not of
+    /// one history.
+    pub incarnation: u64,
     fault: FaultCell,
     hold: Hold,
 }
@@ -86,6 +89,7 @@ impl Clone for Stores {
             log: self.log.clone(),
             state: self.state.clone(),
             journal: self.journal.clone(),
+            incarnation: self.incarnation,
             fault: self.fault.clone(),
             hold: self.hold.clone(),
         }
@@ -158,6 +162,7 @@ impl Stores {
             log,
             state,
             journal,
+            incarnation: identity::incarnation(directory)?,
             fault,
             hold,
         })

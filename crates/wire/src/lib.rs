@@ -19,6 +19,7 @@ pub mod identity;
 pub mod outcome;
 pub mod person;
 pub mod record;
+pub mod token;
 
 pub use generated::FILE_DESCRIPTOR_SET;
 pub use generated::banyan::internal::v1 as internal_v1;

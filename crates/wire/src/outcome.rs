@@ -1,6 +1,7 @@
 //! Outcomes for the wire.
 
 use banyan_domain::{Accepted, Outcome};
+use bytes::Bytes;
 
 use crate::errors::rejected_to_wire;
 use crate::person::finding_to_wire;
@@ -19,6 +20,8 @@ pub fn outcome_to_wire(outcome: &Outcome) -> v1::Outcome {
         term: outcome.position.term,
         time_ms: outcome.time.get(),
         replayed: outcome.replayed,
+        // The serving node knows its cluster.
+        token: Bytes::new(),
     }
 }
 

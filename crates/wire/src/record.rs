@@ -235,6 +235,7 @@ pub fn encode_outcome(stored: &StoredOutcome) -> Vec<u8> {
             term: outcome.position.term,
             time_ms: outcome.time.get(),
             replayed: outcome.replayed,
+            token: Bytes::new(),
         }),
         rejection,
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::freshness::Freshness;
 use crate::global::Global;
 use crate::input::{Faults, pin};
 use crate::session::{Session, Usual};
@@ -74,9 +75,8 @@ pub(crate) struct Read {
     /// Why you ask; kept in the access record
     #[arg(long, value_name = "TEXT", default_value = "")]
     purpose: String,
-    /// How fresh the answer must be: local, local:MILLISECONDS (greatest staleness) or linearizable
-    #[arg(long, value_name = "LEVEL", default_value = "local")]
-    consistency: String,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 #[derive(Serialize)]
@@ -107,7 +107,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<Exit, Failu
 }
 
 async fn get(global: &Global, arguments: Get) -> Result<Exit, Failure> {
-    let consistency = consistency(&arguments.read.consistency)?;
+    let consistency = arguments.read.freshness.consistency()?;
     let number = match (&arguments.pin, &arguments.cmnd) {
         (Some(argument), _) => v1::get_person_request::Number::Pin(pin(argument)?),
         (None, Some(cmnd)) => v1::get_person_request::Number::Cmnd(cmnd.trim().to_owned()),
@@ -172,7 +172,7 @@ async fn find(global: &Global, arguments: Find) -> Result<Exit, Failure> {
         cmnd: arguments.cmnd.unwrap_or_default(),
         name,
         birth_date,
-        consistency: Some(consistency(&arguments.read.consistency)?),
+        consistency: Some(arguments.read.freshness.consistency()?),
         purpose: arguments.read.purpose,
         limit: arguments.limit,
     };
@@ -207,7 +207,7 @@ async fn find(global: &Global, arguments: Find) -> Result<Exit, Failure> {
 
 async fn history(global: &Global, arguments: History) -> Result<Exit, Failure> {
     let request = v1::GetHistoryRequest {
-        consistency: Some(consistency(&arguments.read.consistency)?),
+        consistency: Some(arguments.read.freshness.consistency()?),
         pin: pin(&arguments.pin)?,
         purpose: arguments.read.purpose,
     };
@@ -244,49 +244,4 @@ fn not_found(message: &str, as_of: Option<&v1::AsOf>) -> Failure {
         format!("{message}. {}", as_of::sentence(as_of)),
     )
     .with_next("banyan person find --name 'Family Middle Given' --birth-date yyyy-mm-dd")
-}
-
-/// Reads `local`, `local:500` or `linearizable`. A level that the node does not serve is for the node to refuse.
-fn consistency(text: &str) -> Result<v1::Consistency, Failure> {
-    use v1::consistency::Level;
-    let level = match text.split_once(':') {
-        None if text == "local" => Some(Level::Local(v1::Local {
-            max_staleness_ms: 0,
-        })),
-        None if text == "linearizable" => Some(Level::Linearizable(v1::Linearizable {})),
-        Some(("local", bound)) => bound
-            .parse()
-            .ok()
-            .map(|max_staleness_ms| Level::Local(v1::Local { max_staleness_ms })),
-        _ => None,
-    };
-    let rule = "must be local, local:MILLISECONDS or linearizable";
-    let fault =
-        || Failure::usage("the consistency level is not known").with_fault("--consistency", rule);
-    Ok(v1::Consistency {
-        level: Some(level.ok_or_else(fault)?),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn consistency_levels_are_read() {
-        use v1::consistency::Level;
-        assert_eq!(
-            consistency("local:250").unwrap().level,
-            Some(Level::Local(v1::Local {
-                max_staleness_ms: 250
-            }))
-        );
-        assert_eq!(
-            consistency("linearizable").unwrap().level,
-            Some(Level::Linearizable(v1::Linearizable {}))
-        );
-        for wrong in ["", "session", "local:", "local:x"] {
-            assert_eq!(consistency(wrong).unwrap_err().exit, Exit::Usage);
-        }
-    }
 }

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use crate::exit::Exit;
 use crate::failure::{Failure, Fault};
 use crate::global::Global;
-use crate::moment;
 use crate::session::{Session, Usual};
 use crate::shapes::{Finding, findings};
+use crate::{freshness, moment};
 
 /// Arguments of every write of a person.
 #[derive(Debug, Args)]
@@ -40,6 +40,8 @@ struct Shape {
     findings: Vec<Finding>,
     position: u64,
     term: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
 }
@@ -178,6 +180,7 @@ fn report(
         findings: findings(&accepted.findings),
         position: outcome.position,
         term: outcome.term,
+        token: freshness::to_text(&outcome.token),
         time: moment::iso(outcome.time_ms),
     };
     global

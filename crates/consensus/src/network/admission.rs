@@ -12,7 +12,7 @@ use banyan_wire::identity::{Standing, Subject};
 use tonic::{Request, Status};
 
 use crate::{
-    network::tls::identity_of_certificate,
+    network::{links::Links, tls::identity_of_certificate},
     types::{Membership, Vote},
 };
 
@@ -55,6 +55,7 @@ pub struct Admission {
     cluster: String,
     named_voters: BTreeSet<u64>,
     refusals: Refusals,
+    links: Links,
 }
 
 impl Admission {
@@ -64,7 +65,14 @@ impl Admission {
             cluster: cluster.into(),
             named_voters,
             refusals: Refusals::default(),
+            links: Links::default(),
         }
+    }
+
+    /// The links that a fault test may cut.
+    #[must_use]
+    pub fn links(&self) -> Links {
+        self.links.clone()
     }
 
     /// The counter of refusals.
@@ -111,6 +119,15 @@ impl Admission {
         Ok(())
     }
 
+    /// Whether this peer may ask for read barriers: every member of the cluster, voter or learner.
+    pub(crate) fn admit_reader(&self, peer: Peer, membership: &Membership) -> Result<(), Status> {
+        self.links.check_from(peer.node)?;
+        if membership.get_node(&peer.node).is_some() || self.named_voters.contains(&peer.node) {
+            return Ok(());
+        }
+        Err(self.refuse("the sender is not a member of the cluster that this node knows"))
+    }
+
     /// Admits a voter's message, or refuses it. `vote` is what the message says of its sender: who it is, and whether it was elected.
     pub(crate) fn admit(
         &self,
@@ -122,6 +139,7 @@ impl Admission {
             return Err(self.refuse("the message names another node than the certificate"));
         }
         self.admit_caller(peer, membership)?;
+        self.links.check_from(peer.node)?;
         if !self.is_voter(peer.node, vote.committed, membership) {
             return Err(self.refuse("a learner of the membership asks for a vote"));
         }

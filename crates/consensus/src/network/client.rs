@@ -34,8 +34,9 @@ use tonic::{
 use crate::{
     member::Member,
     network::{
-        CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES, messages, pipeline,
-        snapshot_send,
+        CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES,
+        links::Links,
+        messages, pipeline, snapshot_send,
         tls::{self, PeerTls, PeerVerifier, TlsError},
     },
     settings::Timing,
@@ -67,6 +68,7 @@ struct Shared {
     cluster: String,
     tls: PeerTls,
     timing: Timing,
+    links: Links,
     channels: Mutex<BTreeMap<(u64, Purpose), (String, Channel)>>,
 }
 
@@ -89,17 +91,34 @@ impl<R> fmt::Debug for PeerNetwork<R> {
 
 impl<R: AsyncRuntime> PeerNetwork<R> {
     /// A network for this cluster.
-    pub fn new(cluster: impl Into<String>, tls: PeerTls, timing: Timing) -> Self {
+    pub fn new(cluster: impl Into<String>, tls: PeerTls, timing: Timing, links: Links) -> Self {
         let shared = Shared {
             cluster: cluster.into(),
             tls,
             timing,
+            links,
             channels: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
             runtime: PhantomData,
         }
+    }
+
+    /// The connection on which read barriers are asked for: that of heartbeats, so that they do not queue behind bulk data.
+    pub(crate) fn barrier_channel(&self, target: u64, node: &Member) -> Result<Channel, String> {
+        self.shared
+            .links
+            .check_to(target)
+            .map_err(|status| status.message().to_owned())?;
+        self.shared
+            .channel(target, &node.peer_endpoint, Purpose::Heartbeat)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The longest that a barrier is waited for: the leader itself gives up after a lease.
+    pub(crate) fn barrier_time(&self) -> Duration {
+        self.shared.timing.election_max * 2
     }
 
     fn client(&self, target: u64, node: &Member, purpose: Purpose) -> PeerClient<R> {
@@ -121,6 +140,7 @@ impl<R: AsyncRuntime> PeerNetwork<R> {
             purpose,
             client,
             timing: self.shared.timing,
+            links: self.shared.links.clone(),
             runtime: PhantomData,
         }
     }
@@ -198,6 +218,7 @@ pub struct PeerClient<R> {
     purpose: Purpose,
     client: Result<Client, String>,
     timing: Timing,
+    links: Links,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -214,6 +235,9 @@ type Rpc<R> = RPCError<TypeConfig<R>>;
 
 impl<R: AsyncRuntime> PeerClient<R> {
     fn client(&self) -> Result<Client, Rpc<R>> {
+        self.links
+            .check_to(self.target)
+            .map_err(|status| refused(&status))?;
         self.client.clone().map_err(unreachable)
     }
 

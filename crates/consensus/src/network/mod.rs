@@ -3,13 +3,16 @@
 //! * `client`: what openraft calls; one connection each for the log, for heartbeats and for snapshots, so that a
 //!   heartbeat never queues behind bulk data.
 //! * `server`: what peers call, over the connections of `incoming`; `admission` decides who may say what.
+//! * `barriers`: read barriers, which every member may ask for.
 //! * `tls`: version 1.3 only, the peers' own authority, on both sides; the client side also compares the node id in the certificate
 //!   with the node that it meant to reach.
 //! * `snapshot_send`, `snapshot_receive`: checkpoint files, streamed from disk to disk.
 
 pub(crate) mod admission;
+pub(crate) mod barriers;
 pub(crate) mod client;
 pub(crate) mod incoming;
+pub(crate) mod links;
 pub(crate) mod messages;
 pub(crate) mod pipeline;
 pub(crate) mod server;
@@ -19,6 +22,7 @@ pub(crate) mod tls;
 
 pub use admission::{Admission, Refusals};
 pub use client::PeerNetwork;
+pub use links::Links;
 pub use server::{PeerService, ServeError};
 pub use tls::{PeerTls, TlsError, identity_of_certificate};
 

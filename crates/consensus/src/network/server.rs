@@ -22,10 +22,11 @@ use tonic::{
 };
 
 use crate::{
+    barrier::LeaderBarriers,
     network::{
         CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
         admission::{Admission, Peer},
-        incoming,
+        barriers, incoming,
         messages::{self, MessageFault},
         snapshot_receive,
         tls::{self, PeerTls, TlsError},
@@ -51,6 +52,7 @@ where
     raft: Raft<TypeConfig<R>, SM>,
     admission: Admission,
     inbox: SnapshotInbox,
+    barriers: Arc<LeaderBarriers>,
 }
 
 impl<R, SM> Clone for PeerService<R, SM>
@@ -95,12 +97,14 @@ where
         raft: Raft<TypeConfig<R>, SM>,
         admission: Admission,
         inbox: SnapshotInbox,
+        barriers: Arc<LeaderBarriers>,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 raft,
                 admission,
                 inbox,
+                barriers,
             }),
         }
     }
@@ -119,6 +123,11 @@ where
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let gate = Arc::clone(&self.inner);
+        let reads = barriers::service(
+            gate.raft.clone(),
+            Arc::clone(&gate.barriers),
+            gate.admission.clone(),
+        );
         let service = peer_server::PeerServer::new(self)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
@@ -132,6 +141,7 @@ where
             .http2_keepalive_interval(Some(Duration::from_secs(5)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .add_service(service)
+            .add_service(reads)
             .serve_with_incoming_shutdown(
                 Box::pin(incoming::connections::<R>(
                     listener,

@@ -22,6 +22,7 @@ use super::snapshot::{
     SnapshotBuilder, SnapshotHandle, membership_from_bytes, membership_to_bytes, of_checkpoint,
 };
 use crate::{
+    barrier::FreshAsOf,
     payload::{self, Content},
     types::{
         Entry, LogId, Payload, Response, SnapshotMeta, StoredMembership, TypeConfig, log_id,
@@ -42,6 +43,7 @@ const COPY_BYTES: usize = 1 << 20;
 /// openraft's state machine over the state store of a data directory.
 pub struct StateMachine<R> {
     state: StateStore,
+    fresh: FreshAsOf,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -56,8 +58,14 @@ impl<R> StateMachine<R> {
     pub fn new(state: StateStore) -> Self {
         Self {
             state,
+            fresh: FreshAsOf::default(),
             runtime: PhantomData,
         }
+    }
+
+    /// What an installed snapshot resets.
+    pub(crate) fn fresh(&self) -> FreshAsOf {
+        self.fresh.clone()
     }
 }
 
@@ -240,6 +248,7 @@ impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
         };
         match self.state.install(verified).await {
             Ok(applied) => {
+                self.fresh.forget();
                 if Some(log_id(applied.position)) != meta.last_log_id {
                     return Err(io::Error::other(
                         "the installed snapshot stands at another position than its metadata says",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use banyan_consensus::network::Links;
 use banyan_consensus::{Consensus, LogPolicy, PeerTls, StartOptions, Timing};
 use banyan_domain::NodeId;
 use banyan_storage::{FirstStart, Identity, IdentityError, OpenError, StoreOptions, Stores};
@@ -151,6 +152,12 @@ impl Node {
     #[must_use]
     pub fn stores(&self) -> &Stores {
         &self.stores
+    }
+
+    /// The links to other nodes that a fault test may cut.
+    #[must_use]
+    pub fn links(&self) -> Option<Links> {
+        self.consensus.links()
     }
 
     /// Stops in order: not ready, leadership handed away, running requests ended or cut off at the drain deadline, peers, what

@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use banyan_domain::{Actor, NodeId};
+use banyan_domain::{Actor, NodeId, Position};
 use banyan_storage::{ReadView, Stores};
 use banyan_topology::Topology;
 use banyan_wire::errors::Code;
+use banyan_wire::token::Token;
 use banyan_wire::v1::AsOf;
 use banyan_wire::v1::ErrorDetail;
+use bytes::Bytes;
 use http::Extensions;
 use rand::RngCore;
 use tokio::time::Instant;
@@ -77,7 +79,22 @@ impl ServiceParts {
             node_id: self.facts.id.get(),
             node: self.facts.name.clone(),
             site: self.facts.site.clone(),
+            staleness_ms: None,
+            token: self.token(position),
         })
+    }
+
+    /// What a client carries to its next read, so that it sees everything up to here.
+    pub(super) fn token(&self, position: Position) -> Bytes {
+        if position.index == 0 {
+            return Bytes::new();
+        }
+        let token = Token {
+            cluster: self.facts.topology.cluster().to_owned(),
+            incarnation: self.stores.incarnation,
+            position,
+        };
+        token.encode()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod calls;
+mod consistency;
 mod context;
 mod outcomes;
 mod read;

@@ -1,5 +1,5 @@
-//! Reads, from this node's own state: one RocksDB snapshot for a whole request, fields withheld by policy, an
-//! access record on disk before the answer leaves.
+//! Reads, from this node's own state: one RocksDB snapshot for a whole request, as fresh as was asked for (see `consistency`), fields
+//! withheld by policy, an access record on disk before the answer leaves.
 //!
 //! Look-ups run on the worker thread that took the request. A look-up of a record in the cache costs 5 to 20 µs, the hand-over to
 //! a pool of blocking threads and back more than that; one that goes to the disk delays its neighbours on the same worker by
@@ -16,11 +16,10 @@ use banyan_storage::ReadView;
 use banyan_wire::errors::Code;
 use banyan_wire::internal_v1::StoredAccess;
 use banyan_wire::person;
-use banyan_wire::v1::consistency::Level;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::{
-    self, AsOf, Consistency, ErrorDetail, FindPersonsRequest, FindPersonsResponse,
-    GetHistoryRequest, GetHistoryResponse, GetPersonRequest, GetPersonResponse, Local,
+    self, AsOf, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
+    GetHistoryResponse, GetPersonRequest, GetPersonResponse,
 };
 use prost::Message as _;
 
@@ -36,7 +35,6 @@ impl ServiceParts {
         context: &CallContext,
         request: GetPersonRequest,
     ) -> Result<GetPersonResponse, ErrorDetail> {
-        check_consistency(request.consistency.as_ref())?;
         let mut faults = Faults::default();
         let purpose = faults.purpose(&request.purpose);
         let number = match &request.number {
@@ -49,7 +47,10 @@ impl ServiceParts {
         let (Some(number), Some(purpose)) = (number, faults.none(purpose)?) else {
             return Err(incomplete("a number is required: pin or cmnd"));
         };
-        let (found, as_of) = self.on_view(|view| match &number {
+        let reading = self
+            .open_reading(context, request.consistency.as_ref())
+            .await?;
+        let found = reading.read(|view| match &number {
             SearchNumber::Pin(pin) => view.get_by_pin(pin),
             SearchNumber::Cmnd(cmnd) => view.get_by_cmnd(cmnd),
         })?;
@@ -62,10 +63,10 @@ impl ServiceParts {
             purpose,
             persons: ids(found.as_slice()),
         };
-        self.record_access(context, access, &as_of).await?;
+        self.record_access(context, access, reading.as_of()).await?;
         Ok(GetPersonResponse {
             person: shown.pop(),
-            as_of: Some(as_of),
+            as_of: Some(self.close_reading(reading)?),
         })
     }
 
@@ -74,9 +75,11 @@ impl ServiceParts {
         context: &CallContext,
         request: FindPersonsRequest,
     ) -> Result<FindPersonsResponse, ErrorDetail> {
-        check_consistency(request.consistency.as_ref())?;
         let query = Query::parse(&request)?;
-        let ((persons, more), as_of) = self.on_view(|view| query.run(view))?;
+        let reading = self
+            .open_reading(context, request.consistency.as_ref())
+            .await?;
+        let (persons, more) = reading.read(|view| query.run(view))?;
         let shown = persons
             .iter()
             .map(|person| show(context, Action::FindPersons, person, person))
@@ -86,11 +89,11 @@ impl ServiceParts {
             purpose: query.purpose,
             persons: ids(&persons),
         };
-        self.record_access(context, access, &as_of).await?;
+        self.record_access(context, access, reading.as_of()).await?;
         Ok(FindPersonsResponse {
             persons: shown,
             more,
-            as_of: Some(as_of),
+            as_of: Some(self.close_reading(reading)?),
         })
     }
 
@@ -99,14 +102,16 @@ impl ServiceParts {
         context: &CallContext,
         request: GetHistoryRequest,
     ) -> Result<GetHistoryResponse, ErrorDetail> {
-        check_consistency(request.consistency.as_ref())?;
         let mut faults = Faults::default();
         let purpose = faults.purpose(&request.purpose);
         let pin = faults.take("pin", Pin::parse(&request.pin));
         let (Some(pin), Some(purpose)) = (pin, faults.none(purpose)?) else {
             return Err(incomplete("a pin is required"));
         };
-        let (versions, as_of) = self.on_view(|view| match view.person_by_pin(&pin)? {
+        let reading = self
+            .open_reading(context, request.consistency.as_ref())
+            .await?;
+        let versions = reading.read(|view| match view.person_by_pin(&pin)? {
             Some(person) => view.history(person),
             None => Ok(Vec::new()),
         })?;
@@ -123,25 +128,11 @@ impl ServiceParts {
             purpose,
             persons,
         };
-        self.record_access(context, access, &as_of).await?;
+        self.record_access(context, access, reading.as_of()).await?;
         Ok(GetHistoryResponse {
             versions: shown,
-            as_of: Some(as_of),
+            as_of: Some(self.close_reading(reading)?),
         })
-    }
-
-    /// Reads on one snapshot, and says which.
-    fn on_view<T>(
-        &self,
-        read: impl FnOnce(&ReadView) -> Result<T, ViewFault>,
-    ) -> Result<(T, AsOf), ErrorDetail> {
-        let view = self
-            .stores
-            .state
-            .view()
-            .map_err(|fault| outcomes::storage_detail(&fault))?;
-        let found = read(&view).map_err(|fault| outcomes::view_detail(&fault))?;
-        Ok((found, self.as_of(&view)?))
     }
 
     /// Puts on disk who read whom. A look-up that found nobody is recorded, too: asking is an access.
@@ -312,22 +303,6 @@ impl Faults {
 
 fn incomplete(text: &str) -> ErrorDetail {
     ErrorDetail::new(Code::QueryIncomplete, text)
-}
-
-/// A level that is not served is refused, never ignored: an answer would look fresher than it is.
-fn check_consistency(consistency: Option<&Consistency>) -> Result<(), ErrorDetail> {
-    let asked = match consistency.and_then(|consistency| consistency.level.as_ref()) {
-        None
-        | Some(Level::Local(Local {
-            max_staleness_ms: 0,
-        })) => return Ok(()),
-        Some(Level::Local(_)) => "local with a bound on staleness",
-        Some(Level::Session(_)) => "session",
-        Some(Level::Linearizable(_)) => "linearizable",
-    };
-    let text =
-        format!("consistency level not served yet: {asked}; served is: local without a bound");
-    Err(ErrorDetail::new(Code::ConsistencyNotServed, text))
 }
 
 /// A version as this caller may see it, judged by the record as it stands.

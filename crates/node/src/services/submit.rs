@@ -49,7 +49,7 @@ impl ServiceParts {
             });
         }
         let mut outcomes = self.propose(context, vec![prepared.envelope]).await?;
-        let outcome = outcomes.pop().map(|outcome| outcome_to_wire(&outcome));
+        let outcome = outcomes.pop().map(|outcome| self.outcome(&outcome));
         Ok(SubmitResponse {
             outcome,
             as_of: None,
@@ -106,7 +106,7 @@ impl ServiceParts {
             self.record_dry_run(context, persons, as_of).await?;
         }
         Ok(SubmitBatchResponse {
-            answers: batch.answers(outcomes),
+            answers: batch.answers(outcomes.iter().map(|outcome| self.outcome(outcome))),
             as_of,
         })
     }
@@ -131,6 +131,14 @@ impl ServiceParts {
             persons,
         };
         self.record_access(context, access, as_of).await
+    }
+
+    /// An outcome with the token by which later reads see it. The same on every retry: it follows from the position of the decision.
+    fn outcome(&self, outcome: &Outcome) -> v1::Outcome {
+        v1::Outcome {
+            token: self.token(outcome.position),
+            ..outcome_to_wire(outcome)
+        }
     }
 
     /// Proposes what policy has allowed, and waits for the outcomes.
@@ -275,16 +283,11 @@ impl Batch {
         self.proposed.push(envelope);
     }
 
-    fn answers(self, outcomes: Vec<Outcome>) -> Vec<BatchAnswer> {
-        let mut outcomes = outcomes.into_iter();
+    fn answers(self, mut outcomes: impl Iterator<Item = v1::Outcome>) -> Vec<BatchAnswer> {
         self.answers
             .into_iter()
             .map(|answer| BatchAnswer {
-                answer: answer.or_else(|| {
-                    outcomes
-                        .next()
-                        .map(|outcome| Answer::Outcome(outcome_to_wire(&outcome)))
-                }),
+                answer: answer.or_else(|| outcomes.next().map(Answer::Outcome)),
             })
             .collect()
     }

@@ -19,10 +19,12 @@ use super::certificates::{CLUSTER, Pki};
 /// How long a test waits for a condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-const SITES: [(&str, &str); 3] = [
+/// Sites by the places of their nodes. The node of a province learns, the others vote.
+const SITES: [(&str, &str); 4] = [
     ("central", "central"),
     ("recovery", "recovery"),
     ("third", "quorum"),
+    ("nghe-an", "province"),
 ];
 
 struct Ports {
@@ -32,7 +34,7 @@ struct Ports {
     health: TcpListener,
 }
 
-/// A running cluster of one or three voters.
+/// A running cluster of one or three voters, or of three and a learner.
 pub(crate) struct TestCluster {
     pub(crate) pki: Pki,
     pub(crate) runtime: tokio::runtime::Runtime,
@@ -59,18 +61,23 @@ fn topology(ports: &[Ports]) -> String {
         "[cluster]\nname = \"{CLUSTER}\"\nsurvival_goal = \"{goal}\"\n\
          [timing]\nheartbeat_ms = 50\nelection_min_ms = 200\nelection_max_ms = 400\n"
     );
-    for (index, (site, role)) in SITES.iter().take(ports.len()).enumerate() {
-        let _ = index;
+    for (site, role) in SITES.iter().take(ports.len()) {
+        let province = if *role == "province" {
+            "province = \"40\"\n"
+        } else {
+            ""
+        };
         text.push_str(&format!(
-            "[[sites]]\nname = \"{site}\"\ntitle = \"{site}\"\nrole = \"{role}\"\naddress = \"127.0.0.1\"\n"
+            "[[sites]]\nname = \"{site}\"\ntitle = \"{site}\"\nrole = \"{role}\"\naddress = \"127.0.0.1\"\n{province}"
         ));
     }
     for (index, ports) in ports.iter().enumerate() {
         let site = SITES[index].0;
         text.push_str(&format!(
-            "[[nodes]]\nid = {}\nname = \"{site}-1\"\nsite = \"{site}\"\nrole = \"voter\"\n\
+            "[[nodes]]\nid = {}\nname = \"{site}-1\"\nsite = \"{site}\"\nrole = \"{}\"\n\
              peer_port = {}\nclient_port = {}\nhttp_port = {}\nhealth_port = {}\n",
             index + 1,
+            standing(index),
             port(&ports.peer),
             port(&ports.client),
             port(&ports.http),
@@ -80,8 +87,16 @@ fn topology(ports: &[Ports]) -> String {
     text
 }
 
+fn standing(index: usize) -> &'static str {
+    if SITES[index].1 == "province" {
+        "learner"
+    } else {
+        "voter"
+    }
+}
+
 impl TestCluster {
-    /// Starts `count` voters (1 or 3) and forms the cluster.
+    /// Starts `count` nodes (1, 3, or 4 with a learner) and forms the cluster.
     pub(crate) fn start(count: usize) -> Self {
         let cluster = Self::start_unformed(count, "");
         cluster.run(async {
@@ -129,7 +144,7 @@ impl TestCluster {
             let tls = cluster.folder.path().join("tls").join(&name);
             cluster
                 .pki
-                .write_node(&tls, index as u64 + 1, &name, "voter");
+                .write_node(&tls, index as u64 + 1, &name, standing(index));
             let config = cluster.folder.path().join(format!("{name}.toml"));
             let text = format!(
                 "{extra}\n[node]\nname = \"{name}\"\ntopology = \"topology.toml\"\n\

@@ -7,6 +7,7 @@ mod calls;
 mod certificates;
 mod cluster;
 mod config;
+mod consistency;
 mod http_edge;
 mod lifecycle;
 mod people;

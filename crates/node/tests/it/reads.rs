@@ -2,13 +2,11 @@
 
 use banyan_wire::errors::{self, Code};
 use banyan_wire::internal_v1::StoredAccess;
-use banyan_wire::v1::consistency::Level;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::outcome::Result as OutcomeResult;
 use banyan_wire::v1::registry_client::RegistryClient;
 use banyan_wire::v1::{
-    BootstrapRequest, Command, Consistency, FindPersonsRequest, GetHistoryRequest,
-    GetPersonRequest, Linearizable, Local, Session,
+    BootstrapRequest, Command, FindPersonsRequest, GetHistoryRequest, GetPersonRequest,
 };
 use prost::Message as _;
 use tonic::transport::Channel;
@@ -209,73 +207,6 @@ fn persons_are_found_by_number_name_and_birth_date_together() {
         };
         let found = registry.find_persons(mismatch).await.unwrap().into_inner();
         assert!(found.persons.is_empty());
-    });
-}
-
-#[test]
-fn levels_that_are_not_served_yet_are_refused_and_never_ignored() {
-    let cluster = TestCluster::start(1);
-    cluster.run(async {
-        let mut registry = cluster.centre(0).await;
-        let (pin, _) = accepted_pin(&mut registry, 1, people::register(1, HA_NOI)).await;
-        let levels = [
-            Level::Local(Local {
-                max_staleness_ms: 1,
-            }),
-            Level::Session(Session::default()),
-            Level::Linearizable(Linearizable {}),
-        ];
-        for level in levels {
-            let consistency = Some(Consistency {
-                level: Some(level.clone()),
-            });
-            let get = GetPersonRequest {
-                consistency: consistency.clone(),
-                ..by_pin(&pin)
-            };
-            let find = FindPersonsRequest {
-                pin: pin.clone(),
-                consistency: consistency.clone(),
-                ..Default::default()
-            };
-            let history = GetHistoryRequest {
-                pin: pin.clone(),
-                consistency,
-                ..Default::default()
-            };
-            for status in [
-                registry.get_person(get).await.unwrap_err(),
-                registry.find_persons(find).await.unwrap_err(),
-                registry.get_history(history).await.unwrap_err(),
-            ] {
-                let code = errors::from_status(&status).and_then(|detail| detail.known_code());
-                assert_eq!(
-                    code,
-                    Some(Code::ConsistencyNotServed),
-                    "{level:?}: {status:?}"
-                );
-            }
-        }
-        for level in [
-            None,
-            Some(Level::Local(Local {
-                max_staleness_ms: 0,
-            })),
-        ] {
-            let get = GetPersonRequest {
-                consistency: Some(Consistency { level }),
-                ..by_pin(&pin)
-            };
-            assert!(
-                registry
-                    .get_person(get)
-                    .await
-                    .unwrap()
-                    .into_inner()
-                    .person
-                    .is_some()
-            );
-        }
     });
 }
 

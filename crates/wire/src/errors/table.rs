@@ -103,6 +103,13 @@ codes! {
     MethodUnknown 111 "BNY-0111" "METHOD_UNKNOWN" Request Unimplemented 404
         "the node does not serve this method" => "Check the address and that client and node are of versions that fit.";
 
+    TokenMalformed 112 "BNY-0112" "TOKEN_MALFORMED" Request InvalidArgument 400
+        "the token is not one of this registry" => "Send a token as an answer gave it, unchanged, or none.";
+    TokenOtherHistory 113 "BNY-0113" "TOKEN_OTHER_HISTORY" Request FailedPrecondition 409
+        "the token is of another cluster, or of another incarnation of this one" => "Drop the token and read again; it says nothing about this cluster.";
+    TokenAhead 114 "BNY-0114" "TOKEN_AHEAD" Request FailedPrecondition 409
+        "the token is ahead of all that the cluster has committed" => "Check where the token comes from; this cluster never gave it out.";
+
     IdentityMissing 201 "BNY-0201" "IDENTITY_MISSING" Denied Unauthenticated 401
         "the certificate does not carry exactly one Banyan identity" => "Use a certificate made by `banyan pki`, or with one banyan:// URI.";
     IdentityOtherCluster 202 "BNY-0202" "IDENTITY_OTHER_CLUSTER" Denied Unauthenticated 401
@@ -170,7 +177,7 @@ codes! {
     NotFormed 408 "BNY-0408" "NOT_FORMED" Unavailable Unavailable 503
         "the cluster has not been formed, or this node is not part of it yet" => "Have an operator run `banyan cluster up`, then try again.";
     TooStale 409 "BNY-0409" "TOO_STALE" Unavailable Unavailable 503
-        "the node is further behind than the read allows" => "Ask another node, or allow more staleness.";
+        "the node is, or may be, further behind than the read allows" => "Wait as long as the answer says, ask another node, or allow more staleness.";
     StateReplaced 410 "BNY-0410" "STATE_REPLACED" Unavailable Unavailable 503
         "the node is installing a snapshot and cannot read" => "Ask another node, or wait and try again.";
     TransferFailed 411 "BNY-0411" "TRANSFER_FAILED" Unavailable Unavailable 503

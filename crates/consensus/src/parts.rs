@@ -1,0 +1,80 @@
+//! What consensus is started with.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use banyan_domain::NodeId;
+use banyan_storage::Stores;
+
+use crate::{
+    barrier::{BarrierWire, FreshAsOf},
+    clock::Clock,
+    log::LogSize,
+    member::Member,
+    network::PeerTls,
+    settings::{LogPolicy, Timing},
+};
+
+/// What a node's part in consensus is started with, in production.
+pub struct StartOptions {
+    /// The cluster's name, as in certificates and in the data directory.
+    pub cluster: String,
+    /// This node.
+    pub node: Member,
+    /// The members that the topology names, this node included. Used for admission until the membership is known.
+    pub members: BTreeMap<NodeId, Member>,
+    /// The opened data directory.
+    pub stores: Stores,
+    /// Certificate, key and authority for peers.
+    pub tls: PeerTls,
+    /// Heartbeat and election times.
+    pub timing: Timing,
+    /// When snapshots are taken and logs purged.
+    pub log_policy: LogPolicy,
+    /// Where a leader takes its time from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for StartOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartOptions")
+            .field("cluster", &self.cluster)
+            .field("node", &self.node)
+            .field("timing", &self.timing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts that [`Consensus::start_with`] puts together. The simulator brings its own disk and wire.
+pub struct Parts<LS, SM, NF> {
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeId,
+    /// Log, vote and markers.
+    pub log: LS,
+    /// How large the log is: counted by whoever appends to it.
+    pub log_size: LogSize,
+    /// The state machine.
+    pub state: SM,
+    /// The wire.
+    pub network: NF,
+    /// Heartbeat and election times.
+    pub timing: Timing,
+    /// When snapshots are taken and logs purged.
+    pub log_policy: LogPolicy,
+    /// Where a leader takes its time from, and the node its boot time.
+    pub clock: Arc<dyn Clock>,
+    /// How this node asks another one for a read barrier.
+    pub barriers: Arc<dyn BarrierWire>,
+    /// The state machine forgets it when a snapshot is installed.
+    pub fresh: FreshAsOf,
+}
+
+impl<LS, SM, NF> fmt::Debug for Parts<LS, SM, NF> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("cluster", &self.cluster)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
