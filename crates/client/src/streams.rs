@@ -81,11 +81,13 @@ impl CallStream {
         };
         let closing = Closing(Arc::clone(&self.desk));
         let serving = async move {
-            let ended = match registry.calls(ReceiverStream::new(outgoing)).await {
-                Ok(incoming) => closing.0.serve(incoming.into_inner()).await,
-                Err(status) => status,
-            };
-            closing.0.end(ended);
+            match registry.calls(ReceiverStream::new(outgoing)).await {
+                Ok(incoming) => {
+                    let status = closing.0.serve(incoming.into_inner()).await;
+                    closing.0.end_underway(status);
+                }
+                Err(status) => closing.0.end(status),
+            }
         };
         #[expect(
             clippy::disallowed_methods,
@@ -181,6 +183,18 @@ impl Desk {
         };
         // The same: the caller may have left in this moment.
         let _ = waiting.send(result);
+    }
+
+    /// Ends a stream that was open. Its end may be the fault of one call (a message that is too large); with several under way nobody can
+    /// tell whose, and none of them is told that it was refused.
+    fn end_underway(&self, status: Status) {
+        let several = self.state().waiting.len() > 1;
+        if several {
+            let text = format!("the stream of calls broke: {:?}", status.code());
+            self.end(Status::unavailable(text));
+        } else {
+            self.end(status);
+        }
     }
 
     fn end(&self, status: Status) {

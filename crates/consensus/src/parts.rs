@@ -44,7 +44,7 @@ impl fmt::Debug for StartOptions {
     }
 }
 
-/// The parts that [`Consensus::start_with`] puts together. The simulator brings its own disk and wire.
+/// The parts that [`Consensus::start_with`](crate::Consensus::start_with) puts together. The simulator brings its own disk and wire.
 pub struct Parts<LS, SM, NF> {
     /// The cluster's name.
     pub cluster: String,

@@ -101,7 +101,13 @@ impl<R: AsyncRuntime> BarrierWire for PeerNetwork<R> {
                 Ok(Err(status)) => return Err(unconfirmed(&status)),
                 Err(_elapsed) => return Err(silent(within)),
             };
-            let position = reply.position.unwrap_or_default();
+            // Taken as "nothing was ever written", it would make every node fresh.
+            let position = reply
+                .position
+                .filter(|position| position.index > 0)
+                .ok_or_else(|| {
+                    BarrierError::Unconfirmed("the leader answered without a position".to_owned())
+                })?;
             Ok(Position {
                 term: position.term,
                 index: position.index,

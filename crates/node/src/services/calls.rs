@@ -13,7 +13,8 @@ use banyan_wire::errors::Code;
 use banyan_wire::v1::call::Method;
 use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::{Call, CallAnswer, ErrorDetail};
-use futures::stream::{FuturesUnordered, Stream};
+use futures::Stream;
+use tokio::task::JoinSet;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
@@ -24,8 +25,6 @@ use crate::edge::gate::{Gate, timed_out};
 
 /// Calls of one stream that are served at one time. Further ones stay in the stream's flow-control window.
 const CALLS_IN_FLIGHT_MAX: usize = 256;
-
-type Running = Pin<Box<dyn Future<Output = CallAnswer> + Send>>;
 
 /// The answers to the calls of one stream.
 pub struct Calls {
@@ -38,7 +37,9 @@ pub struct Calls {
     /// Why the calls ended, if not by the client's wish.
     failure: Option<Status>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
-    running: FuturesUnordered<Running>,
+    /// Each on a task of its own, which ends at the call's deadline whether or not the client reads: a client that does not would
+    /// otherwise hold the places of its calls for ever. Answers that nobody has read count among the calls that are served.
+    running: JoinSet<CallAnswer>,
 }
 
 impl Calls {
@@ -56,7 +57,7 @@ impl Calls {
             incoming,
             open: true,
             failure: None,
-            running: FuturesUnordered::new(),
+            running: JoinSet::new(),
         }
     }
 
@@ -68,10 +69,7 @@ impl Calls {
         while self.open && self.running.len() < CALLS_IN_FLIGHT_MAX {
             match Pin::new(&mut self.incoming).poll_next(context) {
                 Poll::Pending => return,
-                Poll::Ready(Some(Ok(call))) => {
-                    let running = self.begin(call);
-                    self.running.push(running);
-                }
+                Poll::Ready(Some(Ok(call))) => self.begin(call),
                 Poll::Ready(Some(Err(status))) => {
                     self.failure = Some(status);
                     self.open = false;
@@ -81,11 +79,11 @@ impl Calls {
         }
     }
 
-    fn begin(&self, call: Call) -> Running {
+    fn begin(&mut self, call: Call) {
         let parts = Arc::clone(&self.parts);
         let gate = Arc::clone(&self.gate);
         let caller = Arc::clone(&self.caller);
-        Box::pin(async move {
+        self.running.spawn(async move {
             let begun = gate.clock.monotonic();
             let in_flight = gate.metrics.request_begins();
             let row = call.method.as_ref().and_then(row_of);
@@ -120,7 +118,7 @@ impl Calls {
                 id: call.id,
                 answer: Some(answer),
             }
-        })
+        });
     }
 }
 
@@ -130,8 +128,17 @@ impl Stream for Calls {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.take_calls(context);
-        match Pin::new(&mut this.running).poll_next(context) {
-            Poll::Ready(Some(answer)) => Poll::Ready(Some(Ok(answer))),
+        match this.running.poll_join_next(context) {
+            Poll::Ready(Some(Ok(answer))) => Poll::Ready(Some(Ok(answer))),
+            Poll::Ready(Some(Err(error))) => {
+                // A defect; the panic itself is in the log. Whose call it was is not known any more, so the stream ends.
+                tracing::error!(%error, "a call ended without an answer");
+                this.open = false;
+                this.running.abort_all();
+                Poll::Ready(Some(Err(Status::internal(
+                    "a call met a defect of this node",
+                ))))
+            }
             Poll::Ready(None) if !this.open => Poll::Ready(this.failure.take().map(Err)),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }

@@ -93,9 +93,7 @@ impl ServiceParts {
                 Ok(prepared) => batch.propose(prepared.envelope),
             }
         }
-        let outcomes = self
-            .propose(context, std::mem::take(&mut batch.proposed))
-            .await?;
+        // Before anything is proposed: what fails here must not hide what became of the commands.
         let as_of = batch
             .view
             .as_ref()
@@ -105,6 +103,9 @@ impl ServiceParts {
             let persons = std::mem::take(&mut batch.judged);
             self.record_dry_run(context, persons, as_of).await?;
         }
+        let outcomes = self
+            .propose(context, std::mem::take(&mut batch.proposed))
+            .await?;
         Ok(SubmitBatchResponse {
             answers: batch.answers(outcomes.iter().map(|outcome| self.outcome(outcome))),
             as_of,
