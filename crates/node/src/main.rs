@@ -196,9 +196,15 @@ fn run(file: &std::path::Path, first_start: FirstStart) -> anyhow::Result<ExitCo
         Wake::Ended(ended) => {
             // Everything durable is durable already, and a faulty store is not to be touched again.
             let _ = writeln!(io::stderr(), "banyand: stopped by a fault: {ended}");
-            std::process::exit(i32::from(exit::FAULT));
+            exit_at_once(exit::FAULT);
         }
     }
+}
+
+/// Ends the process without running anything more. An ordinary exit would tear RocksDB down while other threads are in it, and the process
+/// would die of that, under another exit code.
+fn exit_at_once(code: u8) -> ! {
+    signal_hook::low_level::exit(i32::from(code))
 }
 
 /// The first SIGTERM or SIGINT asks for an orderly stop; the second ends the process at once.
@@ -226,7 +232,7 @@ fn watch_signals(wake: mpsc::Sender<Wake>) -> anyhow::Result<()> {
                         _ = interrupt.recv() => {}
                     }
                     if count > 1 {
-                        std::process::exit(i32::from(exit::SECOND_SIGNAL));
+                        exit_at_once(exit::SECOND_SIGNAL);
                     }
                     let _ = wake.send(Wake::Signal);
                 }
