@@ -15,7 +15,10 @@ pub(crate) struct File {
     pub(crate) text: Option<String>,
 }
 
-/// All files below the root by their path with `/`, without the target directory and git's own.
+/// Published sources that are kept here with patches. They follow their authors' rules.
+const VENDORED: &str = "crates/consensus/vendor/openraft";
+
+/// All files below the root by their path with `/`, without the target directory, git's own and what is vendored.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     files: BTreeMap<String, File>,
@@ -36,7 +39,7 @@ impl Tree {
             let path = format!("{prefix}{name}");
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                if !matches!(path.as_str(), "target" | ".git") {
+                if !matches!(path.as_str(), "target" | ".git" | VENDORED) {
                     self.read_folder(&entry.path(), &format!("{path}/"))?;
                 }
             } else if kind.is_file() && !name.ends_with(".swp") {
