@@ -34,6 +34,9 @@ pub(crate) struct Freshness {
     /// Token of an earlier answer: this one will not be older
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+    /// Where this node cannot be so fresh, let it ask the leader, instead of refusing
+    #[arg(long)]
+    forward: bool,
 }
 
 impl Freshness {
@@ -74,8 +77,15 @@ impl Freshness {
             }
             (None, _) => Vec::new(),
         };
+        if self.forward && level == LevelName::Local && self.max_staleness.is_none() {
+            faults.add(
+                "--forward",
+                "needs a --max-staleness, a --token or --consistency linearizable",
+            );
+        }
         faults.check()?;
         Ok(v1::Consistency {
+            forward: self.forward,
             level: Some(match level {
                 LevelName::Local => Level::Local(v1::Local { max_staleness_ms }),
                 LevelName::Session => Level::Session(v1::Session {
@@ -141,6 +151,7 @@ mod tests {
         };
         assert_eq!(faults(&["--consistency", "session"]), 1);
         assert_eq!(faults(&["--token", "?"]), 1);
+        assert_eq!(faults(&["--forward"]), 1);
         assert_eq!(faults(&["--max-staleness", "10us"]), 1);
         let both = ["--consistency", "linearizable", "--token", "YQ"];
         assert_eq!(faults(&both), 1);

@@ -61,7 +61,8 @@ impl Client {
         let end = loop {
             let answer = journey
                 .run(|link, time| {
-                    let request = timed(ledger.request(), time);
+                    let mut request = timed(ledger.request(), time);
+                    request.get_mut().hint_leader = !link.forwarding;
                     let wanted = request.get_ref().submissions.len();
                     async move {
                         let response = link.registry().submit_batch(request).await?;
@@ -74,7 +75,7 @@ impl Client {
             }
             match answer {
                 Ok(answers) => {
-                    self.shared.remember_leader(journey.target());
+                    journey.note_leader();
                     if let Some(trouble) = ledger.settle(answers, &journey.stats())
                         && let Err(end) = journey.go_on(trouble).await
                     {
@@ -184,9 +185,13 @@ impl Ledger {
                 idempotency_key: entry.key.as_bytes().to_vec().into(),
                 command: entry.command.clone(),
                 dry_run: self.dry_run,
+                hint_leader: true,
             })
             .collect();
-        v1::SubmitBatchRequest { submissions }
+        v1::SubmitBatchRequest {
+            submissions,
+            hint_leader: true,
+        }
     }
 
     /// Everything without an answer may have been proposed.

@@ -85,6 +85,7 @@ impl Channels {
         let link = Link {
             channel: open.channel.clone(),
             stream: None,
+            forwarding: false,
         };
         let stream = match self.transport {
             Transport::Unary => None,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use banyan_domain::IdempotencyKey;
 use banyan_wire::v1;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::channels::Channels;
@@ -15,6 +17,9 @@ use crate::error::{CallError, ConnectError};
 use crate::journey::{End, Journey, Roaming};
 use crate::options::{Options, Stats, SubmitOptions};
 use crate::target::{Target, normal_url};
+
+/// A leader that could not be reached is not tried again sooner.
+const FORWARD_TIME: Duration = Duration::from_secs(30);
 
 /// The outcome of a write.
 #[derive(Debug, Clone)]
@@ -65,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) channels: Channels,
     leader: Mutex<Option<Target>>,
+    /// Until then writes are forwarded by the nodes that can be reached, since the leader could not.
+    forward_until: Mutex<Option<Instant>>,
     random: Mutex<StdRng>,
 }
 
@@ -93,6 +100,24 @@ impl Shared {
         let mut leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner);
         if leader.as_ref() != Some(target) {
             *leader = Some(target.clone());
+        }
+    }
+
+    pub(crate) fn forwards(&self) -> bool {
+        let until = *self
+            .forward_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(crate) fn forward_for_a_while(&self) {
+        let mut until = self
+            .forward_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if until.is_none_or(|until| until <= Instant::now()) {
+            *until = Some(Instant::now() + FORWARD_TIME);
         }
     }
 
@@ -139,6 +164,7 @@ impl Client {
                 options,
                 channels,
                 leader: Mutex::new(None),
+                forward_until: Mutex::new(None),
                 random: Mutex::new(StdRng::from_os_rng()),
             }),
         })
@@ -184,6 +210,7 @@ impl Client {
             idempotency_key: key.as_bytes().to_vec().into(),
             command: Some(command),
             dry_run: options.dry_run,
+            hint_leader: true,
         };
         let mut journey = self.write_journey(options)?;
         let answer = journey
@@ -194,7 +221,7 @@ impl Client {
             .await;
         match answer {
             Ok(outcome) => {
-                self.shared.remember_leader(journey.target());
+                journey.note_leader();
                 Ok(Submitted {
                     outcome,
                     stats: journey.stats(),

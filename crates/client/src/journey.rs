@@ -56,6 +56,8 @@ pub(crate) struct Journey<'a> {
     hints_in_row: u32,
     pauses: u32,
     maybe_applied: bool,
+    /// Writes are forwarded by the nodes that are called.
+    forwarding: bool,
     stats: Stats,
 }
 
@@ -79,6 +81,7 @@ impl<'a> Journey<'a> {
             hints_in_row: 0,
             pauses: 0,
             maybe_applied: false,
+            forwarding: shared.forwards(),
             stats: Stats::default(),
         }
     }
@@ -86,6 +89,15 @@ impl<'a> Journey<'a> {
     /// Whether some try may have been proposed without its outcome reaching us.
     pub(crate) fn maybe_applied(&self) -> bool {
         self.maybe_applied
+    }
+
+    /// Notes who answered a write, for the writes to come.
+    pub(crate) fn note_leader(&self) {
+        if self.forwarding {
+            self.shared.forward_for_a_while();
+        } else {
+            self.shared.remember_leader(self.target());
+        }
     }
 
     /// What the call took up to here.
@@ -125,12 +137,13 @@ impl<'a> Journey<'a> {
         self.stats.endpoint.clone_from(&target.name);
         self.tried.insert(self.here);
         let channels: &Channels = &self.shared.channels;
-        let link = channels.to(&target.url).map_err(|error| Trouble {
+        let mut link = channels.to(&target.url).map_err(|error| Trouble {
             next: Next::Other(None),
             reason: format!("{}: {error}", target.name),
             detail: None,
             maybe_applied: false,
         })?;
+        link.forwarding = self.forwarding;
         let time = self.shared.options.try_timeout.min(self.left());
         // The node answers a little before this time is up, so that its own words arrive.
         // Boxed: tonic's future is some 20 KiB, and callers keep many of ours side by side.
@@ -152,6 +165,10 @@ impl<'a> Journey<'a> {
         }
         if !matches!(trouble.next, Next::Wait(_)) {
             self.shared.forget_leader(&self.route[self.here]);
+        }
+        if self.hints_in_row > 0 && trouble.detail.is_none() {
+            // The leader cannot be reached from here, or does not answer: the nodes that can be reached send the write on.
+            self.forwarding = true;
         }
         if self.roaming == Roaming::Once {
             return Err(match trouble.next {

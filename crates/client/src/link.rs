@@ -19,6 +19,8 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) struct Link {
     pub(crate) channel: Channel,
     pub(crate) stream: Option<Arc<CallStream>>,
+    /// Whether a node that does not lead shall forward a write. Otherwise it says where the leader is, and the client goes there.
+    pub(crate) forwarding: bool,
 }
 
 impl Link {
@@ -64,9 +66,10 @@ impl Link {
 
     pub(crate) async fn submit(
         &self,
-        request: v1::SubmitRequest,
+        mut request: v1::SubmitRequest,
         time: Duration,
     ) -> Result<v1::SubmitResponse, Status> {
+        request.hint_leader = !self.forwarding;
         match self.call(Method::Submit(request), time).await? {
             Answer::Submit(answer) => Ok(answer),
             _ => Err(other_method()),

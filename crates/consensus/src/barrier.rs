@@ -17,13 +17,8 @@
 //! log matching puts it before that entry; a write of this leader's own term was committed by this leader before it was
 //! acknowledged. So `w` is at or before `p`, and a node that has applied `p` has applied `w`. ∎
 //!
-//! # Where openraft 0.10.0-alpha.37 falls short of it
-//!
-//! The proof takes from openraft that a confirmation rests on messages sent after the request. Its queue of appends under way breaks that in
-//! one case (`replication/inflight_append_queue.rs`, `drain_acked`): an append without entries that ends at the same log id as an earlier append
-//! is taken as acknowledged by the earlier one's answer, and lends it its own, later sending time. A leader that was stopped for longer than an election,
-//! with the answers of two followers waiting in its sockets, can so confirm a barrier that misses writes of its successor. Heartbeats are not
-//! affected. No test here has produced it; it goes away when the queue takes the time of the append that was answered.
+//! The proof takes from openraft that a confirmation rests on messages sent after the request. The published 0.10.0-alpha.37 breaks that in
+//! one schedule; the copy that is built here does not (ADR 0023, `tests/it/paused_leader.rs`).
 //!
 //! Only differences of one node's own boot-time clock enter, so wall clocks may step and differ. A boot-time clock that runs slow by
 //! a factor shortens the bound by that factor; the boot-time clock of Linux also counts the time that a machine was suspended.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,12 +25,16 @@ use crate::{
     barrier::{Barriers, Freshness, LeaderBarriers},
     keeper,
     log::LogAdapter,
-    network::{Admission, Links, PeerNetwork, PeerService, PeerTls, ServeError, TlsError, tls},
+    member::Member,
+    network::{Admission, PeerNetwork, TlsError, tls},
     parts::{Parts, StartOptions},
-    proposer::{ProposeError, Proposer},
+    peers::Peers,
+    propose_error::ProposeError,
+    proposer::Proposer,
     settings::{SettingsError, Timing, raft_config},
-    state::{SnapshotHandle, SnapshotInbox, StateMachine},
+    state::{SnapshotInbox, StateMachine},
     status::{Role, Status},
+    steward::{self, Stay, Steward},
     types::TypeConfig,
 };
 
@@ -82,15 +86,26 @@ where
     barriers: Barriers<R, SM>,
     timing: Timing,
     stopping: AtomicBool,
+    stay: Stay,
     /// What the peer server needs; none where something else brings the messages.
-    peers: Option<Peers>,
+    peers: Option<Peers<R>>,
 }
 
-#[derive(Clone)]
-struct Peers {
-    tls: PeerTls,
-    admission: Admission,
-    inbox: SnapshotInbox,
+/// A handle that keeps nothing alive: for tasks that end with consensus.
+pub(crate) struct WeakConsensus<R, SM>(Weak<Inner<R, SM>>)
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>;
+
+impl<R, SM> WeakConsensus<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    pub(crate) fn upgrade(&self) -> Option<Consensus<R, SM>> {
+        let inner = self.0.upgrade()?;
+        Some(Consensus { inner })
+    }
 }
 
 impl<R, SM> Clone for Consensus<R, SM>
@@ -132,6 +147,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             tls,
             timing,
             log_policy,
+            preference,
             clock,
         } = options;
         tls::check_own(&tls, &cluster, node.node.get())?;
@@ -140,13 +156,12 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             .filter(|(_, member)| member.voter)
             .map(|(id, _)| id.get())
             .collect();
-        let peers = Peers {
-            tls: tls.clone(),
-            admission: Admission::new(cluster.clone(), voters),
-            inbox: SnapshotInbox::new(stores.state.clone()),
-        };
+        let admission = Admission::new(cluster.clone(), voters);
+        let network = PeerNetwork::new(cluster.clone(), tls.clone(), timing, admission.links());
+        let inbox = SnapshotInbox::new(stores.state.clone());
+        let peers = Peers::new(tls, network.clone(), admission, inbox);
         let log = LogAdapter::new(stores.clone());
-        let network = PeerNetwork::new(cluster.clone(), tls, timing, peers.admission.links());
+        let written = stores.log.clone();
         let state = StateMachine::new(stores.state);
         let parts = Parts {
             node: node.node,
@@ -159,6 +174,8 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             cluster,
             timing,
             log_policy,
+            preference,
+            busy_for: Arc::new(move || written.busy_for()),
             clock,
         };
         Self::assemble(parts, Some(peers)).await
@@ -185,7 +202,7 @@ where
 
     async fn assemble<LS, NF>(
         parts: Parts<LS, SM, NF>,
-        peers: Option<Peers>,
+        peers: Option<Peers<R>>,
     ) -> Result<Self, StartError>
     where
         LS: RaftLogStorage<TypeConfig<R>>,
@@ -208,7 +225,7 @@ where
             raft.clone(),
             leader,
             parts.barriers,
-            parts.clock,
+            Arc::clone(&parts.clock),
             parts.fresh,
         );
         let barriers = Barriers::start(freshness, parts.timing.heartbeat * 2);
@@ -218,21 +235,43 @@ where
             parts.log_size,
             parts.log_policy,
         )));
-        let inner = Inner {
+        let stay = Stay::default();
+        let steward = Steward {
+            preference: parts.preference,
+            busy_for: parts.busy_for,
+            clock: parts.clock,
+            stay: stay.clone(),
+        };
+        let inner = Arc::new(Inner {
             raft,
             proposer,
             barriers,
             timing: parts.timing,
             stopping: AtomicBool::new(false),
+            stay,
             peers,
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        });
+        let weak = WeakConsensus(Arc::downgrade(&inner));
+        drop(R::spawn(steward::run(weak, steward)));
+        Ok(Self { inner })
+    }
+
+    /// For this long, from now, this node does not move leadership to a preferred site; zero ends what was asked before. Planned transfers, and
+    /// those away from a stalled disk, go on. Forgotten at a restart.
+    pub fn stay(&self, time: Duration) {
+        self.inner.stay.until(self.boot_time() + time);
     }
 
     pub(crate) fn raft(&self) -> &Raft<TypeConfig<R>, SM> {
         &self.inner.raft
+    }
+
+    pub(crate) fn peers(&self) -> Option<&Peers<R>> {
+        self.inner.peers.as_ref()
+    }
+
+    pub(crate) fn proposer(&self) -> &Proposer<R> {
+        &self.inner.proposer
     }
 
     pub(crate) fn timing(&self) -> Timing {
@@ -269,13 +308,6 @@ where
 
     pub(crate) fn barriers(&self) -> &Barriers<R, SM> {
         &self.inner.barriers
-    }
-
-    /// The links that a fault test may cut; none under a simulated wire, which cuts its own.
-    #[must_use]
-    pub fn links(&self) -> Option<Links> {
-        let peers = self.inner.peers.as_ref()?;
-        Some(peers.admission.links())
     }
 
     /// Refuses early, before anything is encoded or queued.
@@ -316,8 +348,17 @@ where
             .inner
             .peers
             .as_ref()
-            .map_or(0, |peers| peers.admission.refusals().count());
+            .map_or(0, |peers| peers.admission().refusals().count());
         Status::of(&self.inner.raft.metrics().borrow_watched(), refused)
+    }
+
+    /// The leader as this node knows it, itself included.
+    #[must_use]
+    pub fn leader(&self) -> Option<Member> {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        metrics.membership_config.get_node(&leader).cloned()
     }
 
     /// Whether this node leads at the moment.
@@ -410,38 +451,5 @@ fn failure<R: AsyncRuntime>(fatal: Fatal<TypeConfig<R>>) -> Failure {
         Fatal::StorageError(error) => Failure::Storage(error.to_string()),
         Fatal::Panicked => Failure::Panicked,
         Fatal::Stopped => Failure::Storage("consensus has been stopped".to_owned()),
-    }
-}
-
-impl<R, SM> Consensus<R, SM>
-where
-    R: AsyncRuntime,
-    SM: RaftStateMachine<TypeConfig<R>, SnapshotData = SnapshotHandle>,
-{
-    /// The service that peers call, to be served by [`PeerService::serve`], which identifies the callers; none under a simulated wire.
-    #[must_use]
-    pub fn peer_service(&self) -> Option<PeerService<R, SM>> {
-        let peers = self.inner.peers.as_ref()?;
-        Some(PeerService::new(
-            self.inner.raft.clone(),
-            peers.admission.clone(),
-            peers.inbox.clone(),
-            self.inner.barriers.leader(),
-        ))
-    }
-
-    /// Serves peers on this listener, over mutual TLS, until `stop` resolves. To be polled on the runtime of consensus.
-    ///
-    /// # Errors
-    /// When the certificates cannot be used, or the listener fails.
-    pub async fn serve_peers(
-        &self,
-        listener: tokio::net::TcpListener,
-        stop: impl Future<Output = ()> + Send,
-    ) -> Result<(), ServeError> {
-        match (self.peer_service(), self.inner.peers.as_ref()) {
-            (Some(service), Some(peers)) => service.serve(&peers.tls, listener, stop).await,
-            _ => Ok(()),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Bootstrap, transfer of leadership and the graceful stop.
+//! Bootstrap, and the graceful stop.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,21 +8,13 @@ use std::{
 use banyan_domain::NodeId;
 use openraft::{
     ChangeMembers,
-    async_runtime::watch::WatchReceiver as _,
-    errors::{ChangeMembershipError, ClientWriteError, Fatal, InitializeError, RaftError},
+    errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError},
     storage::RaftStateMachine,
 };
 use openraft_rt::{AsyncRuntime, Instant as _};
 
-use crate::{
-    consensus::Consensus,
-    member::Member,
-    status::{Role, Status},
-    types::TypeConfig,
-};
+use crate::{consensus::Consensus, member::Member, status::Role, types::TypeConfig};
 
-/// A target that is more entries behind than this is not given leadership: writes would wait for it to catch up.
-const TRANSFER_LAG_MAX: u64 = 1_000;
 /// How often a condition that has no event of its own is looked at again.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -49,38 +41,6 @@ pub enum BootstrapError {
     /// openraft refused.
     #[error("the membership was refused: {0}")]
     Refused(String),
-    /// This node has stopped.
-    #[error("this node has stopped")]
-    Stopped,
-}
-
-/// Why leadership was not transferred.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransferError {
-    /// Another node leads; ask it.
-    #[error("this node does not lead the cluster")]
-    NotLeader {
-        /// The leader, as far as it is known.
-        leader: Option<Member>,
-    },
-    /// The target does not vote.
-    #[error("node {0} is not a voter")]
-    NotAVoter(NodeId),
-    /// The target has not answered for an election time.
-    #[error("node {0} does not answer")]
-    Silent(NodeId),
-    /// The target's log is too far behind.
-    #[error("node {node} is {entries} log entries behind, maximum {TRANSFER_LAG_MAX}")]
-    Behind {
-        /// The target.
-        node: NodeId,
-        /// How far.
-        entries: u64,
-    },
-    /// Nobody, or someone else, led when the time was over. The source does not lead on by itself: it waits for an
-    /// election.
-    #[error("node {0} did not take over in time")]
-    TimedOut(NodeId),
     /// This node has stopped.
     #[error("this node has stopped")]
     Stopped,
@@ -185,49 +145,6 @@ where
         }
     }
 
-    /// Hands leadership to another voter and waits until it leads. New proposals are refused meanwhile with a hint to the
-    /// target.
-    ///
-    /// openraft sets no time limit on the source: it forwards writes and stops its heartbeats until someone is elected. The
-    /// checks here keep that from being started in vain.
-    ///
-    /// # Errors
-    /// See [`TransferError`]; after `TimedOut` an election is under way.
-    pub async fn transfer_leader(&self, to: NodeId, within: Duration) -> Result<(), TransferError> {
-        let deadline = R::Instant::now() + within;
-        let status = self.status();
-        check_target(&status, to, self.timing().election_max)?;
-        if to == status.node {
-            return Ok(());
-        }
-        self.raft()
-            .trigger()
-            .transfer_leader(to.get())
-            .await
-            .map_err(|_: Fatal<_>| TransferError::Stopped)?;
-        let mut metrics = self.raft().metrics();
-        loop {
-            {
-                let metrics = metrics.borrow_watched();
-                if metrics.running_state.is_err() {
-                    return Err(TransferError::Stopped);
-                }
-                match metrics.current_leader {
-                    Some(leader) if leader == to.get() => return Ok(()),
-                    // A third node won: the transfer is over.
-                    Some(leader) if leader != status.node.get() => {
-                        return Err(TransferError::TimedOut(to));
-                    }
-                    _ => {}
-                }
-            }
-            let changed = R::timeout_at(deadline, metrics.changed()).await;
-            if !matches!(changed, Ok(Ok(()))) {
-                return Err(TransferError::TimedOut(to));
-            }
-        }
-    }
-
     /// Stops this node's part in consensus. With `hand_over`, a leader first gives leadership away within that time, so that
     /// clients see a pause of milliseconds and not an election. The stores stay open: close them afterwards.
     pub async fn shutdown(&self, hand_over: Option<Duration>) {
@@ -249,32 +166,4 @@ where
             tracing::warn!(%error, "consensus did not stop cleanly");
         }
     }
-}
-
-fn check_target(status: &Status, to: NodeId, silent_after: Duration) -> Result<(), TransferError> {
-    if status.role == Role::Stopped {
-        return Err(TransferError::Stopped);
-    }
-    if status.role != Role::Leader {
-        return Err(TransferError::NotLeader {
-            leader: status.leader_member().cloned(),
-        });
-    }
-    let Some(target) = status.members.get(&to).filter(|target| target.votes) else {
-        return Err(TransferError::NotAVoter(to));
-    };
-    if to == status.node {
-        return Ok(());
-    }
-    if target.acked.is_none_or(|acked| acked >= silent_after) {
-        return Err(TransferError::Silent(to));
-    }
-    let entries = status
-        .last_log_index
-        .unwrap_or(0)
-        .saturating_sub(target.matched.unwrap_or(0));
-    if entries > TRANSFER_LAG_MAX {
-        return Err(TransferError::Behind { node: to, entries });
-    }
-    Ok(())
 }

@@ -7,6 +7,9 @@
 //! * [`network`]: peers over mutual TLS, and who is admitted.
 //! * `proposer`: concurrent proposals become few log entries.
 //! * `barrier`: read barriers, and how fresh this node is.
+//! * `leadership`, `transfer`: bootstrap, the graceful stop, and leadership that moves on purpose.
+//! * `steward`: leadership that moves by itself, away from a stalled disk and home to a preferred site.
+//! * `peers`: the service that peers call, and what is forwarded to the leader.
 //! * `keeper`: snapshots and purges, by bytes.
 //!
 //! Not here: membership changes beyond bootstrap, the voters' check of each other's clocks (a leader whose clock
@@ -24,25 +27,32 @@ mod member;
 pub mod network;
 mod parts;
 mod payload;
+mod peers;
+mod propose_error;
 mod proposer;
 pub mod settings;
 mod state;
 mod status;
+mod steward;
+mod transfer;
 mod types;
 
 pub use barrier::{Barrier, BarrierError, BarrierWire, FreshAsOf, Urgency};
 pub use clock::{Clock, SystemClock};
 pub use consensus::{Consensus, Failure, NotRecovered, StartError};
-pub use leadership::{BootstrapError, TransferError};
+pub use leadership::BootstrapError;
 pub use log::{LogAdapter, LogReader, LogSize};
 pub use member::Member;
 pub use network::PeerTls;
 pub use parts::{Parts, StartOptions};
 pub use payload::PayloadFault;
-pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, ProposeError};
+pub use propose_error::ProposeError;
+pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX};
 pub use settings::{LogPolicy, Timing};
 pub use state::{SnapshotBuilder, SnapshotHandle, StateMachine};
 pub use status::{MemberStatus, Role, Status};
+pub use steward::{BusyFor, Preference};
+pub use transfer::TransferError;
 pub use types::{Payload, Response, TypeConfig};
 
 // Tests outside of this crate name the runtime that production uses.

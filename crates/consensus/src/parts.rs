@@ -12,6 +12,7 @@ use crate::{
     member::Member,
     network::PeerTls,
     settings::{LogPolicy, Timing},
+    steward::{BusyFor, Preference},
 };
 
 /// What a node's part in consensus is started with, in production.
@@ -30,6 +31,8 @@ pub struct StartOptions {
     pub timing: Timing,
     /// When snapshots are taken and logs purged.
     pub log_policy: LogPolicy,
+    /// Where the leader should be.
+    pub preference: Preference,
     /// Where a leader takes its time from.
     pub clock: Arc<dyn Clock>,
 }
@@ -62,6 +65,10 @@ pub struct Parts<LS, SM, NF> {
     pub timing: Timing,
     /// When snapshots are taken and logs purged.
     pub log_policy: LogPolicy,
+    /// Where the leader should be.
+    pub preference: Preference,
+    /// How long the log's disk has been busy with one write.
+    pub busy_for: BusyFor,
     /// Where a leader takes its time from, and the node its boot time.
     pub clock: Arc<dyn Clock>,
     /// How this node asks another one for a read barrier.

@@ -18,19 +18,16 @@ use std::{
 
 use banyan_domain::{Envelope, Outcome, Position};
 use openraft::{
-    Raft,
-    errors::{ClientWriteError, Fatal, ForwardReason, ForwardToLeader},
-    impls::OneshotResponder,
-    raft::ClientWriteResult,
+    Raft, errors::Fatal, impls::OneshotResponder, raft::ClientWriteResult,
     storage::RaftStateMachine,
 };
 use openraft_rt::AsyncRuntime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     clock::Clock,
-    member::Member,
     payload::{self, EncodedCommands},
+    propose_error::{ProposeError, RETRY_AFTER, refusal},
     types::{Payload, Response, TypeConfig},
 };
 
@@ -44,52 +41,6 @@ pub const ENTRY_BYTES_MAX: usize = 4 << 20;
 pub(crate) const ENTRIES_IN_FLIGHT_MAX: usize = 8;
 /// Callers that may wait.
 pub(crate) const QUEUE_CALLERS_MAX: usize = 4_096;
-
-/// What a caller may be told to wait before it tries again.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// Why a proposal has no outcome. Only [`ProposeError::OutcomeUnknown`] leaves open whether the commands are, or will be,
-/// applied: retry those with the same idempotency keys.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ProposeError {
-    /// Another node leads. Not proposed.
-    #[error("this node does not lead the cluster")]
-    NotLeader {
-        /// Who leads, or is about to, as far as this node knows.
-        leader: Option<Member>,
-    },
-    /// No leader is known, or this leader has lost touch with a majority. Not proposed.
-    #[error("no leader with a quorum is known")]
-    NoQuorum {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// Too many proposals wait, or these waited too long. Not proposed.
-    #[error("too many proposals are waiting")]
-    Overloaded {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// More than fits into one entry. Not proposed.
-    #[error(
-        "{commands} commands of {bytes} bytes exceed one entry: maximum {ENTRY_COMMANDS_MAX} commands and {ENTRY_BYTES_MAX} bytes"
-    )]
-    TooLarge {
-        /// Commands given.
-        commands: usize,
-        /// Their encoded size.
-        bytes: usize,
-    },
-    /// Proposed, but the outcome did not come back: it may be applied, now, later or never.
-    #[error("the outcome of the proposal is unknown")]
-    OutcomeUnknown,
-    /// This node is stopping. Not proposed.
-    #[error("this node is stopping")]
-    ShuttingDown,
-    /// This node has failed and must stop. Not proposed by it.
-    #[error("this node has failed")]
-    Fault,
-}
 
 /// What a caller waits for.
 enum Ask {
@@ -138,13 +89,24 @@ struct Job {
 /// The callers' end of the queue.
 pub(crate) struct Proposer<R> {
     queue: mpsc::Sender<Job>,
+    held: watch::Sender<bool>,
     runtime: PhantomData<fn() -> R>,
+}
+
+/// Callers wait in the queue, and nothing is proposed, until this is dropped.
+pub(crate) struct Held(watch::Sender<bool>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }
 
 impl<R> Clone for Proposer<R> {
     fn clone(&self) -> Self {
         Self {
             queue: self.queue.clone(),
+            held: self.held.clone(),
             runtime: PhantomData,
         }
     }
@@ -157,11 +119,21 @@ impl<R: AsyncRuntime> Proposer<R> {
         SM: RaftStateMachine<TypeConfig<R>>,
     {
         let (queue, jobs) = mpsc::channel(QUEUE_CALLERS_MAX);
-        drop(R::spawn(run(raft, clock, jobs)));
+        let (held, holding) = watch::channel(false);
+        drop(R::spawn(run(raft, clock, jobs, holding)));
         Self {
             queue,
+            held,
             runtime: PhantomData,
         }
+    }
+
+    /// Lets callers wait, for leadership to go elsewhere without refusals; none if they are held already.
+    pub(crate) fn hold(&self) -> Option<Held> {
+        let begun = self
+            .held
+            .send_if_modified(|held| !std::mem::replace(held, true));
+        begun.then(|| Held(self.held.clone()))
     }
 
     /// Proposes commands and waits for their outcomes.
@@ -228,6 +200,7 @@ async fn run<R, SM>(
     raft: Raft<TypeConfig<R>, SM>,
     clock: Arc<dyn Clock>,
     mut jobs: mpsc::Receiver<Job>,
+    mut holding: watch::Receiver<bool>,
 ) where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>>,
@@ -246,6 +219,8 @@ async fn run<R, SM>(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
+        // The sender is gone only with the last handle, and then nobody holds.
+        let _ = holding.wait_for(|held| !held).await;
         let Some(batch) = gather(first, &mut jobs, &mut next, clock.as_ref()) else {
             continue;
         };
@@ -361,30 +336,6 @@ fn answer(callers: Callers, error: &ProposeError) {
     for (_, caller) in callers {
         // The caller may have stopped waiting.
         let _ = caller.send(Err(error.clone()));
-    }
-}
-
-/// What openraft's refusal means. `ForwardToLeader` is the one definite failure: the entry was not appended.
-fn refusal<R: AsyncRuntime>(error: ClientWriteError<TypeConfig<R>>) -> ProposeError {
-    match error {
-        ClientWriteError::ForwardToLeader(forward) => forwarded(forward),
-        ClientWriteError::LogEntryDiscarded(_) => ProposeError::OutcomeUnknown,
-        // These belong to membership changes and preconditions, which no proposal here carries.
-        ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
-            ProposeError::Fault
-        }
-    }
-}
-
-fn forwarded<R: AsyncRuntime>(forward: ForwardToLeader<TypeConfig<R>>) -> ProposeError {
-    match (forward.reason, forward.leader_node) {
-        // A leader whose quorum has not answered for a lease refuses new entries without stepping down: try again shortly.
-        (ForwardReason::LeaseExpired, _) | (_, None) => ProposeError::NoQuorum {
-            retry_after: RETRY_AFTER,
-        },
-        (ForwardReason::NotLeader | ForwardReason::LeadershipTransfer, leader) => {
-            ProposeError::NotLeader { leader }
-        }
     }
 }
 

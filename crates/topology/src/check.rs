@@ -30,6 +30,9 @@ pub(crate) fn check(raw: RawTopology) -> Result<Topology, Vec<Fault>> {
         SurvivalGoal::parse,
         SurvivalGoal::SPELLINGS,
     );
+    let preferred_sites = faults
+        .optional("cluster.preferred_sites", raw.cluster.preferred_sites)
+        .unwrap_or_default();
     let timing = timing(raw.timing, &mut faults);
     let ports = base_ports(raw.ports, &mut faults);
     let sites: Vec<Option<Site>> = raw
@@ -55,15 +58,33 @@ pub(crate) fn check(raw: RawTopology) -> Result<Topology, Vec<Fault>> {
     let topology = Topology {
         cluster,
         survival_goal,
+        preferred_sites,
         timing,
         sites,
         nodes,
     };
     check_goal(&topology, &mut faults);
+    check_preferred_sites(&topology, &mut faults);
     if faults.list.is_empty() {
         Ok(topology)
     } else {
         Err(faults.list)
+    }
+}
+
+/// Each names a site with a voter, once: another site could never lead.
+fn check_preferred_sites(topology: &Topology, faults: &mut Faults) {
+    let mut seen = BTreeSet::new();
+    for (index, name) in topology.preferred_sites.iter().enumerate() {
+        let key = format!("cluster.preferred_sites[{index}]");
+        let votes = |node: &Node| node.site == *name && node.role == NodeRole::Voter;
+        if !topology.sites.iter().any(|site| site.name == *name) {
+            faults.add(key, format!("{name:?}"), "is no site of this file");
+        } else if !topology.nodes.iter().any(votes) {
+            faults.add(key, format!("{name:?}"), "has no voter, so it cannot lead");
+        } else if !seen.insert(name) {
+            faults.add(key, format!("{name:?}"), "is named twice");
+        }
     }
 }
 

@@ -226,6 +226,7 @@ pub struct Timing {
 pub struct Topology {
     pub(crate) cluster: String,
     pub(crate) survival_goal: SurvivalGoal,
+    pub(crate) preferred_sites: Vec<String>,
     pub(crate) timing: Timing,
     pub(crate) sites: Vec<Site>,
     pub(crate) nodes: Vec<Node>,
@@ -286,6 +287,11 @@ impl Topology {
     /// Which losses must leave writes available.
     pub fn survival_goal(&self) -> SurvivalGoal {
         self.survival_goal
+    }
+
+    /// Sites where the leader should be, the best first; sites not named come last, all alike. Each has a voter.
+    pub fn preferred_sites(&self) -> &[String] {
+        &self.preferred_sites
     }
 
     /// Election times.

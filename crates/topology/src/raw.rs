@@ -45,6 +45,7 @@ pub(crate) struct RawTopology {
 pub(crate) struct RawCluster {
     pub(crate) name: Value<String>,
     pub(crate) survival_goal: Value<String>,
+    pub(crate) preferred_sites: Value<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -19,6 +19,14 @@ fn write_all(topology: &Topology, out: &mut String) -> std::fmt::Result {
         "survival_goal = {}",
         quoted(topology.survival_goal.as_str())
     )?;
+    let preferred: Vec<String> = topology
+        .preferred_sites
+        .iter()
+        .map(|site| quoted(site))
+        .collect();
+    if !preferred.is_empty() {
+        writeln!(out, "preferred_sites = [{}]", preferred.join(", "))?;
+    }
     writeln!(out, "\n[timing]")?;
     let timing = topology.timing;
     writeln!(out, "heartbeat_ms = {}", timing.heartbeat.as_millis())?;

@@ -56,7 +56,9 @@ impl<R> LogAdapter<R> {
         }
     }
 
-    pub(crate) fn size(&self) -> LogSize {
+    /// How large the log is: this counts as it appends.
+    #[must_use]
+    pub fn size(&self) -> LogSize {
         self.size.clone()
     }
 

@@ -56,6 +56,8 @@ enum Purpose {
     Heartbeat,
     /// Checkpoint files.
     Snapshot,
+    /// Calls of clients.
+    Forward,
 }
 
 /// Makes clients for peers; the connections are shared by all clients of one purpose and target, and opened when first used.
@@ -113,6 +115,17 @@ impl<R: AsyncRuntime> PeerNetwork<R> {
             .map_err(|status| status.message().to_owned())?;
         self.shared
             .channel(target, &node.peer_endpoint, Purpose::Heartbeat)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The connection on which clients' calls are forwarded: apart from Raft's own.
+    pub(crate) fn forward_channel(&self, target: u64, node: &Member) -> Result<Channel, String> {
+        self.shared
+            .links
+            .check_to(target)
+            .map_err(|status| status.message().to_owned())?;
+        self.shared
+            .channel(target, &node.peer_endpoint, Purpose::Forward)
             .map_err(|error| error.to_string())
     }
 

@@ -26,7 +26,9 @@ use crate::{
     network::{
         CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
         admission::{Admission, Peer},
-        barriers, incoming,
+        barriers,
+        forwards::{self, ForwardHandler},
+        incoming,
         messages::{self, MessageFault},
         snapshot_receive,
         tls::{self, PeerTls, TlsError},
@@ -112,7 +114,7 @@ where
     /// Serves peers on this listener until `stop` resolves, over mutual TLS. Runs on whatever runtime polls it: one that
     /// storage stalls and client load cannot block.
     ///
-    /// Streams of peers have no end of their own, so a graceful stop waits for them a moment only.
+    /// Calls that other nodes forward go to `forwarded`; without it they are refused. Streams of peers have no end of their own, so a graceful stop waits for them a moment only.
     ///
     /// # Errors
     /// When the certificates cannot be used, or the listener fails.
@@ -120,6 +122,7 @@ where
         self,
         tls: &PeerTls,
         listener: tokio::net::TcpListener,
+        forwarded: Option<Arc<dyn ForwardHandler>>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let gate = Arc::clone(&self.inner);
@@ -128,6 +131,8 @@ where
             Arc::clone(&gate.barriers),
             gate.admission.clone(),
         );
+        let forwards = forwarded
+            .map(|handler| forwards::service(gate.raft.clone(), handler, gate.admission.clone()));
         let service = peer_server::PeerServer::new(self)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
@@ -142,6 +147,7 @@ where
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .add_service(service)
             .add_service(reads)
+            .add_optional_service(forwards)
             .serve_with_incoming_shutdown(
                 Box::pin(incoming::connections::<R>(
                     listener,

@@ -63,8 +63,9 @@ impl<R> StateMachine<R> {
         }
     }
 
-    /// What an installed snapshot resets.
-    pub(crate) fn fresh(&self) -> FreshAsOf {
+    /// As of when the state is fresh: an installed snapshot resets it.
+    #[must_use]
+    pub fn fresh(&self) -> FreshAsOf {
         self.fresh.clone()
     }
 }

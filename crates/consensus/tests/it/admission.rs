@@ -329,6 +329,7 @@ async fn a_node_does_not_start_under_anothers_certificate() {
             tls: cluster.authority.issue(&uri, &[address]),
             timing: banyan_consensus::Timing::CALM,
             log_policy: LogPolicy::default(),
+            preference: banyan_consensus::Preference::default(),
             clock: std::sync::Arc::new(banyan_consensus::SystemClock),
         };
         let refused = <Consensus>::start(options).await;

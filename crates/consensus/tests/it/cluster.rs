@@ -9,7 +9,8 @@ use std::{
 };
 
 use banyan_consensus::{
-    Consensus, LogPolicy, Member, ProposeError, StartOptions, Status, SystemClock, Timing,
+    Consensus, LogPolicy, Member, Preference, ProposeError, StartOptions, Status, SystemClock,
+    Timing,
 };
 use banyan_domain::{NodeId, Outcome};
 use banyan_storage::{DigestState, FirstStart, Identity, OpenError, StoreOptions, Stores};
@@ -43,6 +44,7 @@ pub(crate) struct Cluster {
     pub(crate) authority: Authority,
     log_policy: LogPolicy,
     timing: Timing,
+    pub(crate) preference: Preference,
     _directory: TempDir,
 }
 
@@ -88,6 +90,7 @@ impl Cluster {
             authority: Authority::new(),
             log_policy,
             timing: Timing::millis(100, 400, 800),
+            preference: Preference::default(),
             _directory: directory,
         }
     }
@@ -154,6 +157,7 @@ impl Cluster {
             tls,
             timing: self.timing,
             log_policy: self.log_policy,
+            preference: self.preference.clone(),
             clock: Arc::new(SystemClock),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -172,7 +176,7 @@ impl Cluster {
                 let serving = consensus.clone();
                 tokio::spawn(async move {
                     serving
-                        .serve_peers(listener, std::future::pending())
+                        .serve_peers(listener, None, std::future::pending())
                         .await
                         .expect("peers are served");
                 });

@@ -5,6 +5,7 @@ mod admission;
 mod cluster;
 mod fixtures;
 mod leadership;
+mod paused_leader;
 mod pki;
 mod recovery;
 mod replication;

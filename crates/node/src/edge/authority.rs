@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use banyan_domain::{Actor, NodeId};
 use banyan_wire::identity::{Authority, Identity};
+use bytes::Bytes;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -29,6 +30,9 @@ pub enum IdentityFault {
     /// The identity names another cluster.
     #[error("the identity belongs to another cluster")]
     OtherCluster,
+    /// A forwarded certificate is not valid now, or not for clients.
+    #[error("the certificate is not valid now, or not for clients")]
+    NotValid,
     /// The authority that signed it may not issue this kind of identity.
     #[error("the authority that signed the certificate may not issue this kind of identity")]
     WrongAuthority,
@@ -44,6 +48,7 @@ impl IdentityFault {
             Self::UnknownAuthority => "unknown_authority",
             Self::NoIdentity => "no_identity",
             Self::OtherCluster => "other_cluster",
+            Self::NotValid => "not_valid",
             Self::WrongAuthority => "wrong_authority",
         }
     }
@@ -56,6 +61,8 @@ pub struct Authenticated {
     pub actor: Actor,
     /// Seconds since 1970-01-01 UTC after which the certificate is not valid. A connection may outlive it.
     pub not_after: i64,
+    /// The certificate, DER: what a node shows the leader for a call that it forwards.
+    pub certificate: Bytes,
 }
 
 /// The roots of the client edge, the cluster that identities must name, and the node that admits them.
@@ -93,8 +100,50 @@ impl Authorities {
         chain: Option<&[CertificateDer<'_>]>,
     ) -> Result<Authenticated, IdentityFault> {
         let leaf = chain.and_then(<[_]>::first).ok_or(IdentityFault::Missing)?;
+        let leaf = Bytes::copy_from_slice(leaf);
+        self.identify(leaf, self.node, |_| Ok(()))
+    }
+
+    /// The identity behind a certificate that another node says that its caller has shown. That node's TLS has seen the proof that the caller
+    /// holds the key; everything else is checked here once more. `now` is in seconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// As [`Authorities::authenticate`], and [`IdentityFault::NotValid`].
+    pub fn authenticate_forwarded(
+        &self,
+        certificate: &Bytes,
+        admitted_by: NodeId,
+        now: i64,
+    ) -> Result<Authenticated, IdentityFault> {
+        if certificate.is_empty() {
+            return Err(IdentityFault::Missing);
+        }
+        self.identify(certificate.clone(), admitted_by, |certificate| {
+            let validity = certificate.validity();
+            let in_time =
+                (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now);
+            // What TLS asks of a client's certificate: where uses are named, this is one of them.
+            let for_clients = certificate
+                .extended_key_usage()
+                .map_err(|_| IdentityFault::Malformed)?
+                .is_none_or(|usage| usage.value.client_auth);
+            if in_time && for_clients {
+                Ok(())
+            } else {
+                Err(IdentityFault::NotValid)
+            }
+        })
+    }
+
+    fn identify(
+        &self,
+        leaf: Bytes,
+        admitted_by: NodeId,
+        check: impl FnOnce(&X509Certificate<'_>) -> Result<(), IdentityFault>,
+    ) -> Result<Authenticated, IdentityFault> {
         let (_, certificate) =
-            X509Certificate::from_der(leaf).map_err(|_| IdentityFault::Malformed)?;
+            X509Certificate::from_der(&leaf).map_err(|_| IdentityFault::Malformed)?;
+        check(&certificate)?;
         let authority = self.signer(&certificate)?;
         let identity = banyan_identity(&certificate)?;
         if identity.cluster.as_str() != self.cluster {
@@ -110,11 +159,13 @@ impl Authorities {
         let actor = Actor {
             principal: principal.clone(),
             role,
-            admitted_by: self.node,
+            admitted_by,
         };
+        let not_after = certificate.validity().not_after.timestamp();
         Ok(Authenticated {
             actor,
-            not_after: certificate.validity().not_after.timestamp(),
+            not_after,
+            certificate: leaf,
         })
     }
 

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 /// After a refusal for load the caller should wait this long.
 const OVERLOAD_RETRY: Duration = Duration::from_millis(50);
 /// A handler gives up this much before the caller's own clock does, so that the answer still arrives: at most.
-const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(20);
+const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(100);
 
 /// Who sent a request; put into its extensions by the gate.
 #[derive(Debug, Clone)]
@@ -244,9 +244,10 @@ pub fn timed_out(effect: Effect) -> ErrorDetail {
 #[must_use]
 pub fn identity_detail(fault: IdentityFault) -> ErrorDetail {
     let code = match fault {
-        IdentityFault::Missing | IdentityFault::Malformed | IdentityFault::NoIdentity => {
-            Code::IdentityMissing
-        }
+        IdentityFault::Missing
+        | IdentityFault::Malformed
+        | IdentityFault::NoIdentity
+        | IdentityFault::NotValid => Code::IdentityMissing,
         IdentityFault::OtherCluster => Code::IdentityOtherCluster,
         IdentityFault::UnknownAuthority | IdentityFault::WrongAuthority => Code::AuthorityMismatch,
     };

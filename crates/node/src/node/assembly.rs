@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use banyan_consensus::network::Links;
-use banyan_consensus::{Consensus, LogPolicy, PeerTls, StartOptions, Timing};
+use banyan_consensus::{Consensus, LogPolicy, PeerTls, Preference, StartOptions, Timing};
 use banyan_domain::NodeId;
 use banyan_storage::{FirstStart, Identity, IdentityError, OpenError, StoreOptions, Stores};
 use rand::SeedableRng as _;
@@ -23,13 +23,14 @@ use super::{readings, watch as watching};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::NodeConfig;
 use crate::edge::acceptor::{AcceptorOptions, accept_connections};
+use crate::edge::authority::Authorities;
 use crate::edge::gate::Gate;
 use crate::edge::grpc::{self, GrpcParts};
 use crate::edge::http::{self, HttpParts};
 use crate::edge::tls::{ClientCertificate, EdgeTls, TlsError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::services::{AdminService, NodeFacts, RegistryService, ServiceParts};
+use crate::services::{AdminService, Forwarded, NodeFacts, RegistryService, ServiceParts};
 
 /// Consensus as a node runs it: on tokio, over the real stores.
 pub type NodeConsensus = Consensus;
@@ -101,6 +102,10 @@ impl Node {
             tls: peer_tls,
             timing: timing(&config),
             log_policy: LogPolicy::default(),
+            preference: Preference {
+                sites: topology.preferred_sites().to_vec(),
+                ..Preference::default()
+            },
             clock: Arc::new(banyan_consensus::SystemClock),
         }))?;
         let edge = runtime("edge", config.runtime().edge_threads())?;
@@ -118,13 +123,27 @@ impl Node {
             raft,
             config,
         };
-        started.serve_peers(listeners.peer)?;
         let parts = Edges {
             clock,
             metrics,
             tls: edge_tls,
         };
-        started.serve_edges(&parts, listeners.client, listeners.http, listeners.health)?;
+        let services = Arc::new(started.service_parts(&parts));
+        let gate = started.gate(&parts);
+        let forwarded = Arc::new(Forwarded {
+            parts: Arc::clone(&services),
+            gate: Arc::clone(&gate),
+            authorities: started.authorities(&parts),
+            runtime: started.edge.handle().clone(),
+        });
+        started.serve_peers(listeners.peer, forwarded)?;
+        started.serve_edges(
+            &parts,
+            Services { services, gate },
+            listeners.client,
+            listeners.http,
+            listeners.health,
+        )?;
         started.watch_faults(ended_sender);
         tracing::info!(node = started.config.node().name(), "listening");
         Ok(started)
@@ -205,7 +224,11 @@ impl Node {
         tracing::info!("stopped");
     }
 
-    fn serve_peers(&self, listener: std::net::TcpListener) -> Result<(), StartError> {
+    fn serve_peers(
+        &self,
+        listener: std::net::TcpListener,
+        forwarded: Arc<Forwarded>,
+    ) -> Result<(), StartError> {
         let _in_runtime = self.raft.enter();
         let listener = asynchronous("peer", listener)?;
         let consensus = self.consensus.clone();
@@ -213,7 +236,7 @@ impl Node {
         self.peer_tasks.spawn_on(
             async move {
                 if let Err(error) = consensus
-                    .serve_peers(listener, stop.cancelled_owned())
+                    .serve_peers(listener, Some(forwarded), stop.cancelled_owned())
                     .await
                 {
                     tracing::error!(
@@ -230,18 +253,18 @@ impl Node {
     fn serve_edges(
         &self,
         parts: &Edges,
+        Services { services, gate }: Services,
         client: std::net::TcpListener,
         http: std::net::TcpListener,
         health: std::net::TcpListener,
     ) -> Result<(), StartError> {
         let _in_runtime = self.edge.enter();
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        let service_parts = Arc::new(self.service_parts(parts));
         let grpc_parts = GrpcParts {
-            registry: RegistryService::new(Arc::clone(&service_parts)),
-            admin: AdminService::new(service_parts),
+            registry: RegistryService::new(Arc::clone(&services)),
+            admin: AdminService::new(services),
             health: health_service,
-            gate: self.gate(parts),
+            gate,
         };
         let client_tls = parts.tls.server(ClientCertificate::Required, b"h2")?;
         let connections = self.accept(parts, "client", asynchronous("client", client)?, client_tls);
@@ -288,16 +311,20 @@ impl Node {
             edge,
             listener,
             tls,
-            authorities: parts.tls.authorities(
-                self.config.topology().cluster(),
-                NodeId(self.config.node().id().get()),
-            ),
+            authorities: self.authorities(parts),
             connections_max: self.config.limits().connections_max(),
             metrics: Arc::clone(&parts.metrics),
         };
         let (accepting, connections) = accept_connections(options, self.edge_stop.clone());
         self.edge_tasks.spawn(accepting);
         connections
+    }
+
+    fn authorities(&self, parts: &Edges) -> Arc<Authorities> {
+        let node = NodeId(self.config.node().id().get());
+        parts
+            .tls
+            .authorities(self.config.topology().cluster(), node)
     }
 
     fn gate(&self, parts: &Edges) -> Arc<Gate> {
@@ -359,6 +386,12 @@ impl Node {
             let _ = ended.send(Some(cause));
         });
     }
+}
+
+/// What serves calls, whether a client brings them or another node.
+struct Services {
+    services: Arc<ServiceParts>,
+    gate: Arc<Gate>,
 }
 
 /// What the edges share.

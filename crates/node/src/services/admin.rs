@@ -303,9 +303,12 @@ fn transfer_detail(error: &TransferError) -> ErrorDetail {
     match error {
         TransferError::NotLeader { leader } => not_leader(leader.as_ref(), text),
         TransferError::NotAVoter(_) => ErrorDetail::new(Code::MemberNotVoter, text),
-        TransferError::Silent(_) | TransferError::Behind { .. } | TransferError::TimedOut(_) => {
-            ErrorDetail::new(Code::TransferFailed, text)
-        }
+        TransferError::Silent(_)
+        | TransferError::Behind { .. }
+        | TransferError::Joint
+        | TransferError::UnderWay
+        | TransferError::Undone(_)
+        | TransferError::Elsewhere { .. } => ErrorDetail::new(Code::TransferFailed, text),
         TransferError::Stopped => ErrorDetail::new(Code::ShuttingDown, text),
     }
 }

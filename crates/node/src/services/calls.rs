@@ -93,7 +93,7 @@ impl Calls {
                 (Some(method), Some(row)) => match gate.enter(row, &caller, asked) {
                     Ok(pass) => {
                         let context = CallContext::new(caller, pass.answer_by);
-                        let serving = serve(&parts, &context, method);
+                        let serving = parts.serve(&context, method);
                         match tokio::time::timeout_at(pass.cut_off, serving).await {
                             Ok(answer) => answer,
                             Err(_) => Answer::Error(timed_out(row.effect)),
@@ -145,7 +145,8 @@ impl Stream for Calls {
     }
 }
 
-fn row_of(method: &Method) -> Option<&'static Row> {
+/// The row of the authorisation table that a call of a stream is judged by.
+pub(super) fn row_of(method: &Method) -> Option<&'static Row> {
     let path = match method {
         Method::Submit(_) => "/banyan.v1.Registry/Submit",
         Method::SubmitBatch(_) => "/banyan.v1.Registry/SubmitBatch",
@@ -154,27 +155,4 @@ fn row_of(method: &Method) -> Option<&'static Row> {
         Method::GetHistory(_) => "/banyan.v1.Registry/GetHistory",
     };
     authorisation::find(GRPC, path)
-}
-
-async fn serve(parts: &ServiceParts, context: &CallContext, method: Method) -> Answer {
-    let answer = match method {
-        Method::GetPerson(request) => parts
-            .get_person(context, request)
-            .await
-            .map(Answer::GetPerson),
-        Method::FindPersons(request) => parts
-            .find_persons(context, request)
-            .await
-            .map(Answer::FindPersons),
-        Method::GetHistory(request) => parts
-            .get_history(context, request)
-            .await
-            .map(Answer::GetHistory),
-        Method::Submit(request) => parts.submit(context, request).await.map(Answer::Submit),
-        Method::SubmitBatch(request) => parts
-            .submit_batch(context, request)
-            .await
-            .map(Answer::SubmitBatch),
-    };
-    answer.unwrap_or_else(Answer::Error)
 }

@@ -102,6 +102,7 @@ impl ServiceParts {
 pub(super) struct CallContext {
     caller: Arc<Authenticated>,
     answer_by: Instant,
+    forwarded: bool,
 }
 
 impl CallContext {
@@ -114,7 +115,38 @@ impl CallContext {
     }
 
     pub(super) fn new(caller: Arc<Authenticated>, AnswerBy(answer_by): AnswerBy) -> Self {
-        Self { caller, answer_by }
+        Self {
+            caller,
+            answer_by,
+            forwarded: false,
+        }
+    }
+
+    /// For a call that another node has sent on: it goes no further.
+    pub(super) fn forwarded(caller: Arc<Authenticated>, answer_by: AnswerBy) -> Self {
+        Self {
+            forwarded: true,
+            ..Self::new(caller, answer_by)
+        }
+    }
+
+    /// The same call with half of its time, so that the other half is left for another node.
+    pub(super) fn with_half_the_time(&self) -> Self {
+        Self {
+            caller: Arc::clone(&self.caller),
+            answer_by: Instant::now() + self.remaining() / 2,
+            forwarded: self.forwarded,
+        }
+    }
+
+    /// Whether another node has sent it on.
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.forwarded
+    }
+
+    /// The certificate that the caller has shown, DER.
+    pub(super) fn certificate(&self) -> Bytes {
+        self.caller.certificate.clone()
     }
 
     /// Who asks, from the certificate; the request has no say in it.

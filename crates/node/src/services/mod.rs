@@ -4,6 +4,7 @@ mod admin;
 mod calls;
 mod consistency;
 mod context;
+mod forward;
 mod outcomes;
 mod read;
 mod registry;
@@ -11,4 +12,5 @@ mod submit;
 
 pub use admin::AdminService;
 pub use context::{NodeFacts, ServiceParts};
+pub use forward::Forwarded;
 pub use registry::RegistryService;

@@ -1,9 +1,11 @@
-//! `Registry`: the methods by name; what they do stands in `submit` and `read`.
+//! `Registry`: the methods by name; who serves them stands in `forward`, what they do in `submit` and `read`.
 
 use std::sync::Arc;
 
 use banyan_wire::errors;
 use banyan_wire::errors::Code;
+use banyan_wire::v1::call::Method;
+use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::registry_server::Registry;
 use banyan_wire::v1::{
     Call, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
@@ -34,10 +36,16 @@ impl RegistryService {
     }
 }
 
-fn respond<T>(answer: Result<T, ErrorDetail>) -> Result<Response<T>, Status> {
-    answer
-        .map(Response::new)
-        .map_err(|detail| errors::to_status(&detail))
+/// Serves a unary method and takes its own kind of answer out of the common one.
+macro_rules! serve {
+    ($self:ident, $request:ident, $kind:ident) => {{
+        let (context, request) = $self.open($request)?;
+        match $self.0.serve(&context, Method::$kind(request)).await {
+            Answer::$kind(answer) => Ok(Response::new(answer)),
+            Answer::Error(detail) => Err(errors::to_status(&detail)),
+            _ => Err(Status::internal("the answer is of another method")),
+        }
+    }};
 }
 
 #[tonic::async_trait]
@@ -46,40 +54,35 @@ impl Registry for RegistryService {
         &self,
         request: Request<SubmitRequest>,
     ) -> Result<Response<SubmitResponse>, Status> {
-        let (context, request) = self.open(request)?;
-        respond(self.0.submit(&context, request).await)
+        serve!(self, request, Submit)
     }
 
     async fn submit_batch(
         &self,
         request: Request<SubmitBatchRequest>,
     ) -> Result<Response<SubmitBatchResponse>, Status> {
-        let (context, request) = self.open(request)?;
-        respond(self.0.submit_batch(&context, request).await)
+        serve!(self, request, SubmitBatch)
     }
 
     async fn get_person(
         &self,
         request: Request<GetPersonRequest>,
     ) -> Result<Response<GetPersonResponse>, Status> {
-        let (context, request) = self.open(request)?;
-        respond(self.0.get_person(&context, request).await)
+        serve!(self, request, GetPerson)
     }
 
     async fn find_persons(
         &self,
         request: Request<FindPersonsRequest>,
     ) -> Result<Response<FindPersonsResponse>, Status> {
-        let (context, request) = self.open(request)?;
-        respond(self.0.find_persons(&context, request).await)
+        serve!(self, request, FindPersons)
     }
 
     async fn get_history(
         &self,
         request: Request<GetHistoryRequest>,
     ) -> Result<Response<GetHistoryResponse>, Status> {
-        let (context, request) = self.open(request)?;
-        respond(self.0.get_history(&context, request).await)
+        serve!(self, request, GetHistory)
     }
 
     type CallsStream = Calls;

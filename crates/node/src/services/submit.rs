@@ -14,6 +14,7 @@ use banyan_wire::command::{command_from_wire, fingerprint};
 use banyan_wire::errors::Code;
 use banyan_wire::outcome::outcome_to_wire;
 use banyan_wire::v1::batch_answer::Answer;
+use banyan_wire::v1::call::Method;
 use banyan_wire::v1::{
     self, AsOf, BatchAnswer, ErrorDetail, SubmitBatchRequest, SubmitBatchResponse, SubmitRequest,
     SubmitResponse,
@@ -33,10 +34,10 @@ impl ServiceParts {
     pub(super) async fn submit(
         &self,
         context: &CallContext,
-        request: SubmitRequest,
+        request: &SubmitRequest,
     ) -> Result<SubmitResponse, ErrorDetail> {
         let salt = self.salts(1).pop().unwrap_or_default();
-        let prepared = prepare(context.actor(), &request, salt)?;
+        let prepared = prepare(context.actor(), request, salt)?;
         if prepared.dry_run {
             let view = self.view()?;
             let judged = self.judge(&view, prepared.envelope.get())?;
@@ -59,15 +60,10 @@ impl ServiceParts {
     pub(super) async fn submit_batch(
         &self,
         context: &CallContext,
-        request: SubmitBatchRequest,
+        request: &SubmitBatchRequest,
     ) -> Result<SubmitBatchResponse, ErrorDetail> {
-        let submissions = request.submissions;
-        if submissions.is_empty() || submissions.len() > BATCH_COMMANDS_MAX {
-            let count = submissions.len();
-            let text =
-                format!("a batch holds 1 to {BATCH_COMMANDS_MAX} commands, this one {count}");
-            return Err(ErrorDetail::new(Code::BatchSize, text));
-        }
+        let submissions = &request.submissions;
+        check_size(request)?;
         let mut batch = Batch::default();
         let mut keys = BTreeSet::new();
         for (submission, salt) in submissions.iter().zip(self.salts(submissions.len())) {
@@ -110,6 +106,20 @@ impl ServiceParts {
             answers: batch.answers(outcomes.iter().map(|outcome| self.outcome(outcome))),
             as_of,
         })
+    }
+
+    /// What this node alone can say against a write: faults of the request, and policy. Faults of single commands of a batch are told with
+    /// the answers to the others.
+    pub(super) fn check_write(
+        &self,
+        context: &CallContext,
+        method: &Method,
+    ) -> Result<(), ErrorDetail> {
+        match method {
+            Method::Submit(request) => prepare(context.actor(), request, 0).map(|_| ()),
+            Method::SubmitBatch(request) => check_size(request),
+            _ => Ok(()),
+        }
     }
 
     fn view(&self) -> Result<ReadView, ErrorDetail> {
@@ -222,6 +232,15 @@ fn allots(command: &Command) -> bool {
         Command::RegisterBirth(_) => true,
         Command::CorrectPerson(_) | Command::RecordDeath(_) => false,
     }
+}
+
+fn check_size(request: &SubmitBatchRequest) -> Result<(), ErrorDetail> {
+    let count = request.submissions.len();
+    if (1..=BATCH_COMMANDS_MAX).contains(&count) {
+        return Ok(());
+    }
+    let text = format!("a batch holds 1 to {BATCH_COMMANDS_MAX} commands, this one {count}");
+    Err(ErrorDetail::new(Code::BatchSize, text))
 }
 
 /// Parses and authorises one submission.

@@ -151,7 +151,10 @@ fn one_bad_command_of_a_batch_does_not_disturb_its_neighbours() {
             people::submission(1, people::birth(4, HA_NOI)),
         ];
         let answers = registry
-            .submit_batch(SubmitBatchRequest { submissions })
+            .submit_batch(SubmitBatchRequest {
+                submissions,
+                ..SubmitBatchRequest::default()
+            })
             .await
             .unwrap()
             .into_inner()
@@ -183,7 +186,10 @@ fn a_batch_is_bounded() {
         for count in [0, 1001] {
             let submissions = vec![SubmitRequest::default(); count];
             let status = registry
-                .submit_batch(SubmitBatchRequest { submissions })
+                .submit_batch(SubmitBatchRequest {
+                    submissions,
+                    ..SubmitBatchRequest::default()
+                })
                 .await
                 .unwrap_err();
             assert_eq!(

@@ -39,6 +39,7 @@ pub(crate) struct TestCluster {
     pub(crate) pki: Pki,
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) nodes: Vec<Option<Node>>,
+    pub(crate) peer_ports: Vec<u16>,
     pub(crate) client_ports: Vec<u16>,
     pub(crate) http_ports: Vec<u16>,
     pub(crate) health_ports: Vec<u16>,
@@ -133,6 +134,7 @@ impl TestCluster {
                 .build()
                 .unwrap(),
             nodes: Vec::new(),
+            peer_ports: ports.iter().map(|ports| port(&ports.peer)).collect(),
             client_ports: ports.iter().map(|ports| port(&ports.client)).collect(),
             http_ports: ports.iter().map(|ports| port(&ports.http)).collect(),
             health_ports: ports.iter().map(|ports| port(&ports.health)).collect(),

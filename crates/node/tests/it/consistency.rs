@@ -56,7 +56,10 @@ fn read(
         let mut registry = cluster.centre(node).await;
         let mut request = Request::new(GetPersonRequest {
             number: Some(Number::Pin(pin.to_owned())),
-            consistency: Some(Consistency { level: Some(level) }),
+            consistency: Some(Consistency {
+                level: Some(level),
+                forward: false,
+            }),
             purpose: "test".to_owned(),
         });
         request.set_timeout(DEADLINE);
@@ -370,7 +373,7 @@ fn a_level_that_the_node_does_not_know_is_refused_and_never_ignored() {
         let mut registry = cluster.centre(0).await;
         let request = GetPersonRequest {
             number: Some(Number::Pin(seen.pin)),
-            consistency: Some(Consistency { level: None }),
+            consistency: Some(Consistency::default()),
             ..GetPersonRequest::default()
         };
         registry.get_person(request).await.unwrap_err()

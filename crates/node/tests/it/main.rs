@@ -8,6 +8,7 @@ mod certificates;
 mod cluster;
 mod config;
 mod consistency;
+mod forwarding;
 mod http_edge;
 mod lifecycle;
 mod people;

@@ -154,5 +154,6 @@ pub(crate) fn submission(key_number: u64, command: Command) -> SubmitRequest {
         idempotency_key: key(key_number).into(),
         command: Some(command),
         dry_run: false,
+        hint_leader: false,
     }
 }

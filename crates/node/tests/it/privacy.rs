@@ -86,6 +86,7 @@ fn no_log_line_holds_a_marked_value() {
                     people::submission(5, people::register(5, HA_NOI)),
                     people::submission(6, bad),
                 ],
+                hint_leader: false,
             })
             .await
             .unwrap();

@@ -170,7 +170,10 @@ async fn load(cluster: &TestCluster, first: u64, count: u64) -> Result<(), tonic
         .collect();
     let mut registry = cluster.centre(0).await;
     registry
-        .submit_batch(SubmitBatchRequest { submissions })
+        .submit_batch(SubmitBatchRequest {
+            submissions,
+            ..SubmitBatchRequest::default()
+        })
         .await
         .map(|_| ())
 }

@@ -197,14 +197,18 @@ fn a_dry_run_says_what_would_happen_and_changes_nothing() {
 }
 
 #[test]
-fn a_node_that_does_not_lead_names_the_one_that_does() {
+fn a_node_that_does_not_lead_names_the_one_that_does_to_those_who_ask_for_it() {
     let cluster = TestCluster::start(3);
     let leader = cluster.leader();
     let follower = (leader + 1) % 3;
     cluster.run(async {
         let mut registry = cluster.centre(follower).await;
         let request = people::submission(1, people::birth(1, HA_NOI));
-        let status = registry.submit(request.clone()).await.unwrap_err();
+        let hint = SubmitRequest {
+            hint_leader: true,
+            ..request.clone()
+        };
+        let status = registry.submit(hint).await.unwrap_err();
         let detail = errors::from_status(&status).unwrap();
         assert_eq!(detail.known_code(), Some(Code::NotLeader), "{detail:?}");
         let expected = format!("https://127.0.0.1:{}", cluster.client_ports[leader]);

@@ -1,7 +1,8 @@
 //! What the handle and the flusher share: the database, the log as readers see it, and the watermark.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rocksdb::DB;
@@ -36,6 +37,45 @@ pub(super) struct Counters {
     pub(super) groups: AtomicU64,
     pub(super) queued: AtomicU64,
     pub(super) sync: LatencyCounter,
+    pub(super) busy: Busy,
+}
+
+/// Since when the flusher has been in one write.
+#[derive(Debug)]
+pub(super) struct Busy {
+    origin: Instant,
+    /// Nanoseconds from `origin` to the start of the write, plus one; zero while there is none.
+    since: AtomicU64,
+}
+
+impl Default for Busy {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+            since: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Busy {
+    pub(super) fn begin(&self) {
+        let nanos = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
+        self.since.store(nanos + 1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn lasts(&self) -> Duration {
+        match self.since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self
+                .origin
+                .elapsed()
+                .saturating_sub(Duration::from_nanos(since - 1)),
+        }
+    }
 }
 
 /// The log as readers see it.

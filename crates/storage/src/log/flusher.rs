@@ -82,10 +82,12 @@ impl Flusher {
 
     /// Writes a group and answers its jobs.
     fn flush(&mut self, jobs: &mut Vec<Job>) {
+        self.core.counters.busy.begin();
         let result = self.core.fault.check().and_then(|()| {
             self.write(jobs)
                 .map_err(|cause| self.core.fault.set(Fault::new("log", cause)))
         });
+        self.core.counters.busy.end();
         self.core
             .counters
             .queued

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rocksdb::DB;
@@ -364,6 +365,12 @@ impl LogStore {
             ),
             sst_bytes: crate::state::int_property(&core.db, None, "rocksdb.total-sst-files-size"),
         }
+    }
+
+    /// How long the disk has been busy with one write of the log; zero while nothing is written. A disk that works needs milliseconds.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        self.0.core.counters.busy.lasts()
     }
 
     pub(super) fn fail(&self, cause: String) -> Fault {

@@ -202,6 +202,7 @@ fn full_form() -> v1::SubmitRequest {
             kind: Some(v1::command::Kind::RegisterPerson(Box::new(register))),
         }),
         dry_run: true,
+        hint_leader: false,
     }
 }
 
@@ -209,6 +210,7 @@ fn full_form() -> v1::SubmitRequest {
 fn the_largest_batch_of_full_forms_passes() {
     let batch = v1::SubmitBatchRequest {
         submissions: vec![full_form(); BATCH_COMMANDS_MAX],
+        hint_leader: false,
     };
     let bytes = batch.encode_to_vec();
     check::<v1::SubmitBatchRequest>(&bytes).unwrap();
@@ -232,7 +234,11 @@ fn least_time<T>(mut work: impl FnMut() -> T) -> Duration {
 #[test]
 fn a_walk_costs_less_than_decoding_what_it_walks_over() {
     let submissions = vec![full_form(); 200];
-    let bytes = v1::SubmitBatchRequest { submissions }.encode_to_vec();
+    let bytes = v1::SubmitBatchRequest {
+        submissions,
+        ..v1::SubmitBatchRequest::default()
+    }
+    .encode_to_vec();
     let walk = least_time(|| check::<v1::SubmitBatchRequest>(&bytes).is_ok());
     let decode = least_time(|| v1::SubmitBatchRequest::decode(bytes.as_slice()).unwrap());
     let (length, share) = (bytes.len(), walk.as_secs_f64() / decode.as_secs_f64());
@@ -253,10 +259,11 @@ proptest! {
                 idempotency_key: vec![1; 16].into(),
                 command: Some(command_to_wire(head, command)),
                 dry_run: false,
+                hint_leader: false,
             })
             .collect();
         let submissions = vec![submissions; repeat].concat();
-        let batch = v1::SubmitBatchRequest { submissions };
+        let batch = v1::SubmitBatchRequest { submissions, ..v1::SubmitBatchRequest::default() };
         prop_assert!(check::<v1::SubmitBatchRequest>(&batch.encode_to_vec()).is_ok());
         let call = v1::Call {
             id: 1,

@@ -38,7 +38,11 @@ fn centre(not_after: i64) -> Peer {
         role: Role::Centre,
         admitted_by: NodeId(1),
     };
-    Peer(Ok(Arc::new(Authenticated { actor, not_after })))
+    Peer(Ok(Arc::new(Authenticated {
+        actor,
+        not_after,
+        certificate: bytes::Bytes::new(),
+    })))
 }
 
 fn request(path: &str, peer: Peer, timeout: Option<&str>) -> Request<Body> {
