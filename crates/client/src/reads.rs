@@ -95,7 +95,10 @@ impl Client {
         .await
     }
 
-    /// All versions of a person's record, oldest first, from the home endpoints first.
+    /// All versions of a person's record, oldest first, from the home endpoints first. Asks for page after page, `limit` versions at
+    /// a time, within one deadline. `as_of` is that of the last page: a history only grows, so that the whole is as of then.
+    ///
+    /// The consistency asked for holds for the first page; the others are not older.
     ///
     /// # Errors
     /// [`CallError`], never [`CallError::OutcomeUnknown`].
@@ -107,7 +110,7 @@ impl Client {
         self.history_on(journey, request).await
     }
 
-    /// All versions of a person's record, from this endpoint only.
+    /// [`Client::history`], from this endpoint only.
     ///
     /// # Errors
     /// As [`Client::history`], and [`CallError::UnknownEndpoint`].
@@ -122,14 +125,37 @@ impl Client {
 
     async fn history_on(
         &self,
-        journey: Journey<'_>,
-        request: v1::GetHistoryRequest,
+        mut journey: Journey<'_>,
+        mut request: v1::GetHistoryRequest,
     ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
-        read(journey, |link, time| {
-            let request = request.clone();
-            async move { link.get_history(request, time).await }
-        })
-        .await
+        let mut versions = Vec::new();
+        loop {
+            let answer = journey
+                .run(|link, time| {
+                    let request = request.clone();
+                    async move { link.get_history(request, time).await }
+                })
+                .await;
+            let mut page = match answer {
+                Ok(page) => page,
+                Err(end) => return Err(read_error(end, journey.stats())),
+            };
+            versions.append(&mut page.versions);
+            let newest = versions.last().map(|version| version.version);
+            match newest.filter(|newest| page.more && *newest > request.after_version) {
+                Some(newest) => {
+                    request.after_version = newest;
+                    request.consistency = not_older(page.as_of.as_ref());
+                }
+                None => {
+                    page.versions = versions;
+                    return Ok(Read {
+                        answer: page,
+                        stats: journey.stats(),
+                    });
+                }
+            }
+        }
     }
 
     fn read_journey(&self, pinned: Option<&str>) -> Result<Journey<'_>, CallError> {
@@ -153,6 +179,13 @@ impl Client {
             deadline,
         ))
     }
+}
+
+/// The consistency of a read that goes on where an answer ended.
+fn not_older(as_of: Option<&v1::AsOf>) -> Option<v1::Consistency> {
+    let token = as_of?.token.clone();
+    let level = v1::consistency::Level::Session(v1::Session { token });
+    Some(v1::Consistency { level: Some(level) })
 }
 
 /// Runs a call without effect to its end.

@@ -210,6 +210,7 @@ async fn history(global: &Global, arguments: History) -> Result<Exit, Failure> {
         consistency: Some(arguments.read.freshness.consistency()?),
         pin: pin(&arguments.pin)?,
         purpose: arguments.read.purpose,
+        ..v1::GetHistoryRequest::default()
     };
     let session = Session::open(global, Usual::Nobody)?;
     let read = match &session.node {

@@ -7,6 +7,7 @@ use banyan_wire::errors::{from_status, to_status};
 use banyan_wire::v1::call::Method;
 use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::cluster_admin_server::{ClusterAdmin, ClusterAdminServer};
+use banyan_wire::v1::consistency::Level;
 use banyan_wire::v1::registry_server::{Registry, RegistryServer};
 use banyan_wire::v1::{self, ErrorDetail, batch_answer};
 use tokio::net::TcpListener;
@@ -33,6 +34,8 @@ pub(crate) enum Reply {
     Foreign(tonic::Code),
     /// Answers without an outcome.
     Nothing,
+    /// Has a person with so many versions, and gives out ten in a page.
+    Versions(u32),
 }
 
 impl Reply {
@@ -161,6 +164,29 @@ async fn without_answer(reply: Reply) -> Status {
     }
 }
 
+/// A page of a history, as of a position that moves from call to call. A page that goes on must ask for no older state.
+fn page(count: u32, call: usize, request: &v1::GetHistoryRequest) -> v1::GetHistoryResponse {
+    let level = request.consistency.clone().and_then(|level| level.level);
+    let session =
+        matches!(&level, Some(Level::Session(session)) if session.token == call.to_string());
+    assert_eq!(session, request.after_version > 0, "{level:?}");
+    let last = count.min(request.after_version + 10);
+    v1::GetHistoryResponse {
+        versions: (request.after_version + 1..=last)
+            .map(|version| v1::PersonVersion {
+                version,
+                ..Default::default()
+            })
+            .collect(),
+        more: last < count,
+        as_of: Some(v1::AsOf {
+            position: call as u64 + 1,
+            token: (call + 1).to_string().into(),
+            ..Default::default()
+        }),
+    }
+}
+
 fn accepted(call: usize, findings: Vec<v1::Finding>) -> v1::Outcome {
     let accepted = v1::Accepted {
         findings,
@@ -240,7 +266,13 @@ impl Registry for Service {
         &self,
         request: Request<v1::GetHistoryRequest>,
     ) -> Result<Response<v1::GetHistoryResponse>, Status> {
-        self.plain(request).await
+        let call = self.note(&request, Vec::new());
+        let request = request.into_inner();
+        match (self.script)(call, 0) {
+            Reply::Versions(count) => Ok(Response::new(page(count, call, &request))),
+            Reply::Accept => Ok(Response::new(Default::default())),
+            other => Err(without_answer(other).await),
+        }
     }
 
     type CallsStream = ReceiverStream<Result<v1::CallAnswer, Status>>;

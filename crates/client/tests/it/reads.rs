@@ -49,6 +49,41 @@ async fn a_read_goes_elsewhere_when_home_cannot_serve_it() {
 }
 
 #[tokio::test]
+async fn a_history_is_read_page_by_page_and_no_page_is_older_than_the_one_before() {
+    let authority = Authority::new();
+    for (count, calls) in [(0, 1), (7, 1), (10, 1), (11, 2), (40, 4), (55, 6)] {
+        let node = Node::start(&authority, "central-1", move |_, _| Reply::Versions(count)).await;
+        let client = client(&authority, &[&node]);
+        let read = client.history(GetHistoryRequest::default()).await.unwrap();
+        let versions: Vec<u32> = read.answer.versions.iter().map(|one| one.version).collect();
+        assert_eq!(versions, (1..=count).collect::<Vec<_>>());
+        assert!(!read.answer.more);
+        assert_eq!(read.answer.as_of.unwrap().position, calls as u64);
+        assert_eq!((node.seen().len(), read.stats.tries), (calls, calls as u32));
+    }
+}
+
+#[tokio::test]
+async fn a_history_goes_on_at_another_node_when_one_stops_in_between() {
+    let authority = Authority::new();
+    let stopping = Node::start(&authority, "central-1", |call, _| match call {
+        0 => Reply::Versions(25),
+        _ => Reply::fail(ErrorDetail::new(Code::ShuttingDown, "the node is stopping")),
+    })
+    .await;
+    // It is asked from its second call on, as if it had served the first.
+    let other = Node::start(&authority, "recovery-1", |call, _| match call {
+        0 => Reply::fail(ErrorDetail::new(Code::Overloaded, "the queue is full")),
+        _ => Reply::Versions(25),
+    })
+    .await;
+    let client = client(&authority, &[&stopping, &other]);
+    let read = client.history(GetHistoryRequest::default()).await.unwrap();
+    assert_eq!(read.answer.versions.len(), 25);
+    assert_eq!(read.stats.endpoint, "recovery-1");
+}
+
+#[tokio::test]
 async fn a_pinned_read_stays_where_it_was_sent() {
     let authority = Authority::new();
     let other = Node::start(&authority, "central-1", |_, _| Reply::Accept).await;

@@ -4,9 +4,11 @@ mod admin;
 mod calls;
 mod consistency;
 mod context;
+mod faults;
 mod outcomes;
 mod read;
 mod registry;
+mod shown;
 mod submit;
 
 pub use admin::AdminService;

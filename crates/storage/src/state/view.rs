@@ -1,5 +1,7 @@
 //! One snapshot of the state: what `apply` decides on, and what every read of a request sees.
 
+mod pages;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -131,20 +133,6 @@ impl ReadView {
             },
         )?;
         Ok(found)
-    }
-
-    /// All versions of a person, oldest first; empty if there is no such person.
-    ///
-    /// # Errors
-    /// [`ViewFault`].
-    pub fn history(&self, person: PersonId) -> Result<Vec<PersonVersion>, ViewFault> {
-        let mut versions = Vec::new();
-        self.scan_versions(person, |version| {
-            versions.push(version);
-            true
-        })?;
-        versions.reverse();
-        Ok(versions)
     }
 
     /// One version of a person.
