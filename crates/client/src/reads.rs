@@ -58,6 +58,66 @@ impl Client {
         .await
     }
 
+    /// Up to 1,000 persons by number, from the home endpoints first. One answer for each number, in their order.
+    ///
+    /// All are of one snapshot, unless the records are so large that no one answer holds them: the rest is then asked for again, within
+    /// the same deadline, and is not older. `as_of` is that of the first answer.
+    ///
+    /// # Errors
+    /// [`CallError`], never [`CallError::OutcomeUnknown`].
+    pub async fn get_persons(
+        &self,
+        request: v1::GetPersonsRequest,
+    ) -> Result<Read<v1::GetPersonsResponse>, CallError> {
+        let journey = self.read_journey(None)?;
+        self.get_persons_on(journey, request).await
+    }
+
+    /// [`Client::get_persons`], from this endpoint only.
+    ///
+    /// # Errors
+    /// As [`Client::get_persons`], and [`CallError::UnknownEndpoint`].
+    pub async fn get_persons_from(
+        &self,
+        endpoint: &str,
+        request: v1::GetPersonsRequest,
+    ) -> Result<Read<v1::GetPersonsResponse>, CallError> {
+        let journey = self.read_journey(Some(endpoint))?;
+        self.get_persons_on(journey, request).await
+    }
+
+    async fn get_persons_on(
+        &self,
+        mut journey: Journey<'_>,
+        mut request: v1::GetPersonsRequest,
+    ) -> Result<Read<v1::GetPersonsResponse>, CallError> {
+        let mut whole: Option<v1::GetPersonsResponse> = None;
+        loop {
+            let part = step(&mut journey, |link, time| {
+                let request = request.clone();
+                async move { link.get_persons(request, time).await }
+            })
+            .await?;
+            let answered = part.answers.len().min(request.pins.len());
+            request.pins.drain(..answered);
+            request.consistency = not_older(part.as_of.as_ref());
+            let goes_on = part.more && answered > 0 && !request.pins.is_empty();
+            let answer = match whole.take() {
+                None => part,
+                Some(mut answer) => {
+                    answer.answers.extend(part.answers);
+                    answer.more = part.more;
+                    answer
+                }
+            };
+            if !goes_on {
+                let stats = journey.stats();
+                return Ok(Read { answer, stats });
+            }
+            whole = Some(answer);
+        }
+    }
+
     /// Persons by number, name and birth date, from the home endpoints first.
     ///
     /// # Errors
@@ -130,16 +190,11 @@ impl Client {
     ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
         let mut versions = Vec::new();
         loop {
-            let answer = journey
-                .run(|link, time| {
-                    let request = request.clone();
-                    async move { link.get_history(request, time).await }
-                })
-                .await;
-            let mut page = match answer {
-                Ok(page) => page,
-                Err(end) => return Err(read_error(end, journey.stats())),
-            };
+            let mut page = step(&mut journey, |link, time| {
+                let request = request.clone();
+                async move { link.get_history(request, time).await }
+            })
+            .await?;
             versions.append(&mut page.versions);
             let newest = versions.last().map(|version| version.version);
             match newest.filter(|newest| page.more && *newest > request.after_version) {
@@ -197,11 +252,17 @@ where
     F: FnMut(Link, Duration) -> Fut,
     Fut: Future<Output = Result<T, Status>>,
 {
-    match journey.run(attempt).await {
-        Ok(answer) => Ok(Read {
-            answer,
-            stats: journey.stats(),
-        }),
-        Err(end) => Err(read_error(end, journey.stats())),
-    }
+    let answer = step(&mut journey, attempt).await?;
+    let stats = journey.stats();
+    Ok(Read { answer, stats })
+}
+
+/// One answer of a call that may need several: the next one is asked for where this one came from.
+async fn step<T, F, Fut>(journey: &mut Journey<'_>, attempt: F) -> Result<T, CallError>
+where
+    F: FnMut(Link, Duration) -> Fut,
+    Fut: Future<Output = Result<T, Status>>,
+{
+    let answer = journey.run(attempt).await;
+    answer.map_err(|end| read_error(end, journey.stats()))
 }

@@ -8,14 +8,14 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::freshness::Freshness;
 use crate::global::Global;
-use crate::input::{Faults, pin};
+use crate::input::{Faults, pin, pins};
 use crate::session::{Session, Usual};
 use crate::shapes::{AsOf, Person};
 use crate::{as_of, record};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show one person by number
+    /// Show one person by number, or many
     Get(Get),
     /// Find persons by number, name and birth date, or by name and birth date
     Find(Find),
@@ -25,13 +25,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Personal identification number; `-` reads it from standard input (arguments show in the list of processes)
+    /// Personal identification numbers, at most 1,000; `-` alone reads them from standard input, one on a line (arguments show in the
+    /// list of processes)
     #[arg(
         value_name = "PIN",
         required_unless_present = "cmnd",
         conflicts_with = "cmnd"
     )]
-    pin: Option<String>,
+    pins: Vec<String>,
     /// Old nine-digit identity card number instead
     #[arg(long, value_name = "NUMBER")]
     cmnd: Option<String>,
@@ -92,6 +93,13 @@ struct Many {
     as_of: Option<AsOf>,
 }
 
+/// An answer for each number asked for, in their order; none where nobody has it.
+#[derive(Serialize)]
+struct Asked {
+    persons: Vec<Option<Person>>,
+    as_of: Option<AsOf>,
+}
+
 #[derive(Serialize)]
 struct Versions {
     versions: Vec<Person>,
@@ -108,10 +116,19 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<Exit, Failu
 
 async fn get(global: &Global, arguments: Get) -> Result<Exit, Failure> {
     let consistency = arguments.read.freshness.consistency()?;
-    let number = match (&arguments.pin, &arguments.cmnd) {
-        (Some(argument), _) => v1::get_person_request::Number::Pin(pin(argument)?),
-        (None, Some(cmnd)) => v1::get_person_request::Number::Cmnd(cmnd.trim().to_owned()),
-        (None, None) => return Err(Failure::usage("give a number")),
+    let number = match &arguments.cmnd {
+        Some(cmnd) => v1::get_person_request::Number::Cmnd(cmnd.trim().to_owned()),
+        None => {
+            let mut pins = pins(&arguments.pins)?;
+            match (pins.pop(), pins.is_empty()) {
+                (Some(only), true) => v1::get_person_request::Number::Pin(only),
+                (Some(last), false) => {
+                    pins.push(last);
+                    return get_many(global, arguments.read, pins).await;
+                }
+                (None, _) => return Err(Failure::usage("give a number")),
+            }
+        }
     };
     let request = v1::GetPersonRequest {
         number: Some(number),
@@ -142,6 +159,59 @@ async fn get(global: &Global, arguments: Get) -> Result<Exit, Failure> {
         )
     });
     Ok(Exit::Done)
+}
+
+async fn get_many(global: &Global, read: Read, pins: Vec<String>) -> Result<Exit, Failure> {
+    let request = v1::GetPersonsRequest {
+        pins,
+        consistency: Some(read.freshness.consistency()?),
+        purpose: read.purpose,
+    };
+    let session = Session::open(global, Usual::Nobody)?;
+    let read = match &session.node {
+        Some(node) => session.client.get_persons_from(node, request).await?,
+        None => session.client.get_persons(request).await?,
+    };
+    let answer = read.answer;
+    let found: Vec<v1::PersonVersion> = answer
+        .answers
+        .iter()
+        .filter_map(|answer| answer.person.clone())
+        .collect();
+    if found.is_empty() {
+        return Err(not_found(
+            "no person has any of these numbers",
+            answer.as_of.as_ref(),
+        ));
+    }
+    let shape = Asked {
+        persons: answer
+            .answers
+            .iter()
+            .map(|answer| answer.person.as_ref().map(Person::of))
+            .collect(),
+        as_of: answer.as_of.as_ref().map(AsOf::of),
+    };
+    let absent = answer.answers.len() - found.len();
+    global.output().answer(&shape, || {
+        let nobody = match absent {
+            0 => String::new(),
+            _ => format!(
+                "\nNobody has {absent} of the {} numbers.",
+                answer.answers.len()
+            ),
+        };
+        format!(
+            "{}{nobody}\n\n{}",
+            record::list(&found),
+            as_of::sentence(answer.as_of.as_ref())
+        )
+    });
+    Ok(if absent == 0 {
+        Exit::Done
+    } else {
+        Exit::Partial
+    })
 }
 
 async fn find(global: &Global, arguments: Find) -> Result<Exit, Failure> {

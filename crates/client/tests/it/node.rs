@@ -36,6 +36,8 @@ pub(crate) enum Reply {
     Nothing,
     /// Has a person with so many versions, and gives out ten in a page.
     Versions(u32),
+    /// Knows everybody, and answers to so many numbers at a time.
+    Persons(usize),
 }
 
 impl Reply {
@@ -187,6 +189,31 @@ fn page(count: u32, call: usize, request: &v1::GetHistoryRequest) -> v1::GetHist
     }
 }
 
+/// The first persons asked for, as of a position that moves from call to call. A call that goes on must ask for no older state.
+fn persons(count: usize, call: usize, request: &v1::GetPersonsRequest) -> v1::GetPersonsResponse {
+    let level = request.consistency.clone().and_then(|level| level.level);
+    let session =
+        matches!(&level, Some(Level::Session(session)) if session.token == call.to_string());
+    assert_eq!(session, call > 0, "{level:?}");
+    let answered = request.pins.iter().take(count);
+    v1::GetPersonsResponse {
+        answers: answered
+            .map(|pin| v1::PersonAnswer {
+                person: Some(v1::PersonVersion {
+                    pin: pin.clone(),
+                    ..Default::default()
+                }),
+            })
+            .collect(),
+        more: request.pins.len() > count,
+        as_of: Some(v1::AsOf {
+            position: call as u64 + 1,
+            token: (call + 1).to_string().into(),
+            ..Default::default()
+        }),
+    }
+}
+
 fn accepted(call: usize, findings: Vec<v1::Finding>) -> v1::Outcome {
     let accepted = v1::Accepted {
         findings,
@@ -255,6 +282,18 @@ impl Registry for Service {
         self.plain(request).await
     }
 
+    async fn get_persons(
+        &self,
+        request: Request<v1::GetPersonsRequest>,
+    ) -> Result<Response<v1::GetPersonsResponse>, Status> {
+        let call = self.note(&request, Vec::new());
+        match (self.script)(call, 0) {
+            Reply::Persons(count) => Ok(Response::new(persons(count, call, request.get_ref()))),
+            Reply::Accept => Ok(Response::new(Default::default())),
+            other => Err(without_answer(other).await),
+        }
+    }
+
     async fn find_persons(
         &self,
         request: Request<v1::FindPersonsRequest>,
@@ -312,6 +351,10 @@ impl Service {
             Method::GetPerson(request) => {
                 let answer = self.get_person(timed(request, time)).await;
                 answer.map(|answer| Answer::GetPerson(answer.into_inner()))
+            }
+            Method::GetPersons(request) => {
+                let answer = self.get_persons(timed(request, time)).await;
+                answer.map(|answer| Answer::GetPersons(answer.into_inner()))
             }
             Method::FindPersons(request) => {
                 let answer = self.find_persons(timed(request, time)).await;

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use banyan_client::{CallError, Client, Options};
 use banyan_wire::errors::Code;
-use banyan_wire::v1::{ErrorDetail, FindPersonsRequest, GetHistoryRequest, GetPersonRequest};
+use banyan_wire::v1::{
+    ErrorDetail, FindPersonsRequest, GetHistoryRequest, GetPersonRequest, GetPersonsRequest,
+};
 
 use crate::certificates::Authority;
 use crate::node::{Node, Reply, nowhere};
@@ -61,6 +63,49 @@ async fn a_history_is_read_page_by_page_and_no_page_is_older_than_the_one_before
         assert_eq!(read.answer.as_of.unwrap().position, calls as u64);
         assert_eq!((node.seen().len(), read.stats.tries), (calls, calls as u32));
     }
+}
+
+#[tokio::test]
+async fn persons_past_the_room_of_one_answer_are_asked_for_again_and_not_older() {
+    let authority = Authority::new();
+    let pins: Vec<String> = (0..25).map(|number| format!("{number:012}")).collect();
+    for (room, calls) in [(25, 1), (24, 2), (10, 3)] {
+        let node = Node::start(&authority, "central-1", move |_, _| Reply::Persons(room)).await;
+        let request = GetPersonsRequest {
+            pins: pins.clone(),
+            ..Default::default()
+        };
+        let read = client(&authority, &[&node])
+            .get_persons(request)
+            .await
+            .unwrap();
+        let answers = read.answer.answers.into_iter();
+        let found: Vec<String> = answers.map(|one| one.person.unwrap().pin).collect();
+        assert_eq!(found, pins);
+        assert!(!read.answer.more);
+        assert_eq!(
+            read.answer.as_of.unwrap().position,
+            1,
+            "of the first answer"
+        );
+        assert_eq!(node.seen().len(), calls);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_answers_to_no_number_is_not_asked_for_ever() {
+    let authority = Authority::new();
+    let node = Node::start(&authority, "central-1", |_, _| Reply::Persons(0)).await;
+    let request = GetPersonsRequest {
+        pins: vec!["040187000001".to_owned()],
+        ..Default::default()
+    };
+    let read = client(&authority, &[&node])
+        .get_persons(request)
+        .await
+        .unwrap();
+    assert!(read.answer.answers.is_empty() && read.answer.more);
+    assert_eq!(node.seen().len(), 1);
 }
 
 #[tokio::test]

@@ -96,6 +96,12 @@ pub const GRPC: &[Row] = &[
         Effect::Reads,
     ),
     row(
+        "/banyan.v1.Registry/GetPersons",
+        "GetPersons",
+        READ_PERSON,
+        Effect::Reads,
+    ),
+    row(
         "/banyan.v1.Registry/FindPersons",
         "FindPersons",
         FIND_PERSONS,

@@ -150,6 +150,7 @@ fn row_of(method: &Method) -> Option<&'static Row> {
         Method::Submit(_) => "/banyan.v1.Registry/Submit",
         Method::SubmitBatch(_) => "/banyan.v1.Registry/SubmitBatch",
         Method::GetPerson(_) => "/banyan.v1.Registry/GetPerson",
+        Method::GetPersons(_) => "/banyan.v1.Registry/GetPersons",
         Method::FindPersons(_) => "/banyan.v1.Registry/FindPersons",
         Method::GetHistory(_) => "/banyan.v1.Registry/GetHistory",
     };
@@ -162,6 +163,10 @@ async fn serve(parts: &ServiceParts, context: &CallContext, method: Method) -> A
             .get_person(context, request)
             .await
             .map(Answer::GetPerson),
+        Method::GetPersons(request) => parts
+            .get_persons(context, request)
+            .await
+            .map(Answer::GetPersons),
         Method::FindPersons(request) => parts
             .find_persons(context, request)
             .await

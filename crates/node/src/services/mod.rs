@@ -5,6 +5,7 @@ mod calls;
 mod consistency;
 mod context;
 mod faults;
+mod many;
 mod outcomes;
 mod read;
 mod registry;

@@ -4,7 +4,7 @@
 //! Look-ups run on the worker thread that took the request. A look-up of a record in the cache costs 5 to 20 µs, the hand-over to
 //! a pool of blocking threads and back more than that; one that goes to the disk delays its neighbours on the same worker by
 //! about 0.1 ms, and Raft and its peers, on a runtime of their own, not at all. What is bounded in size is read so (one
-//! person, at most 100 versions of one person, at most 100 persons of a name); whoever adds a scan puts it on a thread of storage.
+//! person, at most 100 versions of one person, at most 100 persons of a name); what is longer runs on a thread of storage (`many`).
 
 use banyan_domain::limits::{FIND_LIMIT_MAX, HISTORY_PAGE_MAX, PURPOSE_CHARS_MAX};
 use banyan_domain::policy::Action;
@@ -151,6 +151,18 @@ impl ServiceParts {
         access: Access,
         as_of: &AsOf,
     ) -> Result<(), ErrorDetail> {
+        self.record_accesses(context, access, 0, as_of).await
+    }
+
+    /// As [`ServiceParts::record_access`], for a method that was asked for so many numbers: one record names everyone who was shown,
+    /// so that one append, and one sync, covers them all.
+    pub(super) async fn record_accesses(
+        &self,
+        context: &CallContext,
+        access: Access,
+        asked: u32,
+        as_of: &AsOf,
+    ) -> Result<(), ErrorDetail> {
         let begun = self.clock.monotonic();
         let actor = context.actor();
         let record = StoredAccess {
@@ -167,6 +179,7 @@ impl ServiceParts {
                 .purpose
                 .map_or_else(String::new, |purpose| purpose.as_str().to_owned()),
             position: as_of.position,
+            asked,
         };
         self.stores
             .journal

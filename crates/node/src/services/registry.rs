@@ -1,4 +1,4 @@
-//! `Registry`: the methods by name; what they do stands in `submit` and `read`.
+//! `Registry`: the methods by name; what they do stands in `submit`, `read` and `many`.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use banyan_wire::errors::Code;
 use banyan_wire::v1::registry_server::Registry;
 use banyan_wire::v1::{
     Call, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
-    GetHistoryResponse, GetPersonRequest, GetPersonResponse, SubmitBatchRequest,
-    SubmitBatchResponse, SubmitRequest, SubmitResponse,
+    GetHistoryResponse, GetPersonRequest, GetPersonResponse, GetPersonsRequest, GetPersonsResponse,
+    SubmitBatchRequest, SubmitBatchResponse, SubmitRequest, SubmitResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -64,6 +64,14 @@ impl Registry for RegistryService {
     ) -> Result<Response<GetPersonResponse>, Status> {
         let (context, request) = self.open(request)?;
         respond(self.0.get_person(&context, request).await)
+    }
+
+    async fn get_persons(
+        &self,
+        request: Request<GetPersonsRequest>,
+    ) -> Result<Response<GetPersonsResponse>, Status> {
+        let (context, request) = self.open(request)?;
+        respond(self.0.get_persons(&context, request).await)
     }
 
     async fn find_persons(

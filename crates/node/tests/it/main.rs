@@ -10,6 +10,7 @@ mod config;
 mod consistency;
 mod http_edge;
 mod lifecycle;
+mod many;
 mod people;
 mod privacy;
 mod process;

@@ -1,10 +1,11 @@
 //! Reads of many records, piece by piece: whoever asks says when it has enough.
 
-use banyan_domain::{PersonId, PersonVersion, VersionNumber, ViewFault};
+use banyan_domain::{PersonId, PersonVersion, Pin, VersionNumber, ViewFault};
 use banyan_wire::record;
-use rocksdb::ReadOptions;
+use rocksdb::{DBRawIterator, ReadOptions};
 
-use super::{ReadView, fault, open};
+use super::{ReadView, decode_person, fault, open};
+use crate::state::generation::Reader;
 use crate::state::schema;
 
 impl ReadView {
@@ -39,5 +40,68 @@ impl ReadView {
             iterator.prev();
         }
         iterator.status().map_err(|error| fault(error.to_string()))
+    }
+
+    /// Calls `visit` with the newest version of each person who has, or ever had, one of these numbers, in the order given and with none
+    /// for a number that nobody has, until it returns false. Cheaper than as many look-ups.
+    ///
+    /// # Errors
+    /// [`ViewFault`]; an index entry without a person is one.
+    pub fn visit_by_pins(
+        &self,
+        pins: &[Pin],
+        mut visit: impl FnMut(Option<PersonVersion>) -> bool,
+    ) -> Result<(), ViewFault> {
+        let reader = self.reader();
+        let keys: Vec<[u8; 6]> = pins.iter().map(schema::pin_key).collect();
+        let found =
+            reader
+                .db
+                .batched_multi_get_cf_opt(reader.indexes, &keys, false, &reader.options);
+        let mut newest = Newest::of(reader);
+        for (key, value) in keys.iter().zip(found) {
+            let value = value.map_err(|error| fault(error.to_string()))?;
+            let person = value
+                .map(|value| newest.version(decode_person(open(key, &value)?)?))
+                .transpose()?;
+            if !visit(person) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Newest versions, one after another. An iterator that is moved costs less than one for each person.
+struct Newest<'a>(DBRawIterator<'a>);
+
+impl<'a> Newest<'a> {
+    fn of(reader: &'a Reader<'a>) -> Self {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound([schema::VERSION + 1]);
+        let iterator = reader.snapshot.raw_iterator_cf_opt(reader.records, options);
+        Self(iterator)
+    }
+
+    /// The newest version of a person to whom an index leads.
+    fn version(&mut self, person: PersonId) -> Result<PersonVersion, ViewFault> {
+        let iterator = &mut self.0;
+        iterator.seek(schema::version_key(person, VersionNumber(u32::MAX)));
+        let found = match iterator.item() {
+            None => None,
+            Some((key, value)) => schema::parse_version_key(key)
+                .filter(|(owner, _)| *owner == person)
+                .map(|(_, version)| {
+                    record::decode_version(person, version, open(key, value)?).map_err(fault)
+                }),
+        };
+        iterator
+            .status()
+            .map_err(|error| fault(error.to_string()))?;
+        found.unwrap_or_else(|| {
+            Err(fault(format!(
+                "an index leads to person {person}, who is not there"
+            )))
+        })
     }
 }
