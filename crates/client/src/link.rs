@@ -55,6 +55,10 @@ impl Link {
                 let answer = registry.get_persons(timed(request, time)).await?;
                 Answer::GetPersons(answer.into_inner())
             }
+            Method::ScanPersons(request) => {
+                let answer = registry.scan_persons(timed(request, time)).await?;
+                Answer::ScanPersons(answer.into_inner())
+            }
             Method::FindPersons(request) => {
                 let answer = registry.find_persons(timed(request, time)).await?;
                 Answer::FindPersons(answer.into_inner())
@@ -96,6 +100,17 @@ impl Link {
     ) -> Result<v1::GetPersonsResponse, Status> {
         let mut registry = self.registry();
         let answer = registry.get_persons(timed(request, time)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Never on the stream, as [`Link::get_persons`].
+    pub(crate) async fn scan_persons(
+        &self,
+        request: v1::ScanPersonsRequest,
+        time: Duration,
+    ) -> Result<v1::ScanPersonsResponse, Status> {
+        let mut registry = self.registry();
+        let answer = registry.scan_persons(timed(request, time)).await?;
         Ok(answer.into_inner())
     }
 

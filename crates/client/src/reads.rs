@@ -213,7 +213,7 @@ impl Client {
         }
     }
 
-    fn read_journey(&self, pinned: Option<&str>) -> Result<Journey<'_>, CallError> {
+    pub(crate) fn read_journey(&self, pinned: Option<&str>) -> Result<Journey<'_>, CallError> {
         let deadline = self.shared.options.deadline;
         if let Some(name) = pinned {
             let route = vec![self.target(name)?];
@@ -258,7 +258,7 @@ where
 }
 
 /// One answer of a call that may need several: the next one is asked for where this one came from.
-async fn step<T, F, Fut>(journey: &mut Journey<'_>, attempt: F) -> Result<T, CallError>
+pub(crate) async fn step<T, F, Fut>(journey: &mut Journey<'_>, attempt: F) -> Result<T, CallError>
 where
     F: FnMut(Link, Duration) -> Fut,
     Fut: Future<Output = Result<T, Status>>,

@@ -55,6 +55,9 @@ pub const FIND_LIMIT_MAX: usize = 100;
 /// Persons that one read asks for by number.
 pub const GET_PERSONS_MAX: usize = 1_000;
 
+/// Numbers that one page of a scan goes through.
+pub const SCAN_PAGE_MAX: usize = 1_000;
+
 /// Versions that one page of a history holds.
 pub const HISTORY_PAGE_MAX: usize = 100;
 

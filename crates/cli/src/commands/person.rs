@@ -1,4 +1,4 @@
-//! `banyan person`: one person by number, persons by name, a record's history.
+//! `banyan person`: one person by number, persons by name, a record's history, everyone in order.
 
 use banyan_wire::v1;
 use clap::{Args, Subcommand};
@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::freshness::Freshness;
 use crate::global::Global;
 use crate::input::{Faults, pin, pins};
+use crate::output::put;
 use crate::session::{Session, Usual};
 use crate::shapes::{AsOf, Person};
 use crate::{as_of, record};
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Find(Find),
     /// Show every version of a person's record
     History(History),
+    /// List everyone of a province, or everyone, in the order of the numbers
+    Scan(Scan),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +73,19 @@ pub(crate) struct History {
     read: Read,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Scan {
+    /// Only those whose number opens with this province, where the birth was registered: a code of two digits. Everyone without it, for
+    /// the centre
+    #[arg(long, value_name = "CODE")]
+    province: Option<String>,
+    /// Numbers that one page goes through; all pages are shown
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    page_size: u32,
+    #[command(flatten)]
+    read: Read,
+}
+
 /// What every read says.
 #[derive(Debug, Args)]
 pub(crate) struct Read {
@@ -101,6 +117,13 @@ struct Asked {
 }
 
 #[derive(Serialize)]
+struct Page {
+    persons: Vec<Person>,
+    more: bool,
+    as_of: Option<AsOf>,
+}
+
+#[derive(Serialize)]
 struct Versions {
     versions: Vec<Person>,
     as_of: Option<AsOf>,
@@ -111,6 +134,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<Exit, Failu
         Command::Get(arguments) => get(global, arguments).await,
         Command::Find(arguments) => find(global, arguments).await,
         Command::History(arguments) => history(global, arguments).await,
+        Command::Scan(arguments) => scan(global, arguments).await,
     }
 }
 
@@ -305,6 +329,46 @@ async fn history(global: &Global, arguments: History) -> Result<Exit, Failure> {
             as_of::sentence(answer.as_of.as_ref())
         )
     });
+    Ok(Exit::Done)
+}
+
+/// Shows page after page as they come. A failure in between leaves what was shown, and says so by its exit code.
+async fn scan(global: &Global, arguments: Scan) -> Result<Exit, Failure> {
+    let request = v1::ScanPersonsRequest {
+        province: arguments.province.unwrap_or_default(),
+        page_size: arguments.page_size,
+        consistency: Some(arguments.read.freshness.consistency()?),
+        purpose: arguments.read.purpose,
+        ..v1::ScanPersonsRequest::default()
+    };
+    let session = Session::open(global, Usual::Nobody)?;
+    let mut scan = match &session.node {
+        Some(node) => session.client.scan_persons_from(node, request),
+        None => session.client.scan_persons(request),
+    };
+    let output = global.output();
+    let mut count = 0;
+    let mut as_of = None;
+    while let Some(page) = scan.next().await? {
+        let page = page.answer;
+        count += page.persons.len();
+        as_of = page.as_of;
+        if output.json {
+            output.json_line(&Page {
+                persons: page.persons.iter().map(Person::of).collect(),
+                more: !page.cursor.is_empty(),
+                as_of: as_of.as_ref().map(AsOf::of),
+            });
+        } else if !page.persons.is_empty() {
+            put(&record::list(&page.persons));
+        }
+    }
+    if !output.json {
+        put(&format!(
+            "\n{count} persons. {}",
+            as_of::sentence(as_of.as_ref())
+        ));
+    }
     Ok(Exit::Done)
 }
 

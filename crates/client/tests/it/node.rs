@@ -38,6 +38,8 @@ pub(crate) enum Reply {
     Versions(u32),
     /// Knows everybody, and answers to so many numbers at a time.
     Persons(usize),
+    /// Has so many pages of a scan, each with one person, whose id is the page.
+    Pages(u8),
 }
 
 impl Reply {
@@ -214,6 +216,21 @@ fn persons(count: usize, call: usize, request: &v1::GetPersonsRequest) -> v1::Ge
     }
 }
 
+/// The page that the cursor names. A further page is asked for by its cursor alone.
+fn scanned(count: u8, request: &v1::ScanPersonsRequest) -> v1::ScanPersonsResponse {
+    let page = request.cursor.first().copied().unwrap_or_default();
+    assert_eq!(page == 0, request.province == "40");
+    let next = Some(page + 1).filter(|next| *next < count);
+    v1::ScanPersonsResponse {
+        persons: vec![v1::PersonVersion {
+            person_id: page.into(),
+            ..Default::default()
+        }],
+        cursor: next.map_or_else(Vec::new, |next| vec![next]).into(),
+        ..Default::default()
+    }
+}
+
 fn accepted(call: usize, findings: Vec<v1::Finding>) -> v1::Outcome {
     let accepted = v1::Accepted {
         findings,
@@ -314,6 +331,18 @@ impl Registry for Service {
         }
     }
 
+    async fn scan_persons(
+        &self,
+        request: Request<v1::ScanPersonsRequest>,
+    ) -> Result<Response<v1::ScanPersonsResponse>, Status> {
+        let call = self.note(&request, Vec::new());
+        match (self.script)(call, 0) {
+            Reply::Pages(count) => Ok(Response::new(scanned(count, request.get_ref()))),
+            Reply::Accept => Ok(Response::new(Default::default())),
+            other => Err(without_answer(other).await),
+        }
+    }
+
     type CallsStream = ReceiverStream<Result<v1::CallAnswer, Status>>;
 
     /// Each call is answered as its unary method would, as soon as it can be. A status without our details ends the stream.
@@ -355,6 +384,10 @@ impl Service {
             Method::GetPersons(request) => {
                 let answer = self.get_persons(timed(request, time)).await;
                 answer.map(|answer| Answer::GetPersons(answer.into_inner()))
+            }
+            Method::ScanPersons(request) => {
+                let answer = self.scan_persons(timed(request, time)).await;
+                answer.map(|answer| Answer::ScanPersons(answer.into_inner()))
             }
             Method::FindPersons(request) => {
                 let answer = self.find_persons(timed(request, time)).await;

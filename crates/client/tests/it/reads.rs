@@ -6,6 +6,7 @@ use banyan_client::{CallError, Client, Options};
 use banyan_wire::errors::Code;
 use banyan_wire::v1::{
     ErrorDetail, FindPersonsRequest, GetHistoryRequest, GetPersonRequest, GetPersonsRequest,
+    ScanPersonsRequest,
 };
 
 use crate::certificates::Authority;
@@ -106,6 +107,53 @@ async fn a_node_that_answers_to_no_number_is_not_asked_for_ever() {
         .unwrap();
     assert!(read.answer.answers.is_empty() && read.answer.more);
     assert_eq!(node.seen().len(), 1);
+}
+
+fn nghe_an() -> ScanPersonsRequest {
+    ScanPersonsRequest {
+        province: "40".to_owned(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_scan_stays_at_the_node_of_its_first_page_and_asks_again_for_a_page_that_got_lost() {
+    let authority = Authority::new();
+    let stale = |_, _| Reply::fail(ErrorDetail::new(Code::TooStale, "41 s behind"));
+    let other = Node::start(&authority, "central-1", stale).await;
+    let home = Node::start(&authority, "nghe-an-1", |call, _| match call {
+        1 => Reply::fail(ErrorDetail::new(Code::Overloaded, "the queue is full")),
+        2 => Reply::fail(ErrorDetail::new(Code::ShuttingDown, "the node is stopping")),
+        _ => Reply::Pages(4),
+    })
+    .await;
+    let mut scan = client(&authority, &[&other, &home]).scan_persons(nghe_an());
+    let mut found = Vec::new();
+    while let Some(page) = scan.next().await.unwrap() {
+        assert_eq!(page.stats.endpoint, "nghe-an-1");
+        found.extend(page.answer.persons.iter().map(|one| one.person_id));
+    }
+    assert_eq!(found, [0, 1, 2, 3]);
+    assert!(scan.next().await.unwrap().is_none(), "it has ended");
+    assert_eq!((other.seen().len(), home.seen().len()), (1, 6));
+}
+
+#[tokio::test]
+async fn a_scan_that_its_node_no_longer_holds_is_refused_at_once() {
+    let authority = Authority::new();
+    let node = Node::start(&authority, "central-1", |call, _| match call {
+        0 => Reply::Pages(2),
+        _ => Reply::fail(ErrorDetail::new(Code::CursorExpired, "no such scan")),
+    })
+    .await;
+    let mut scan = client(&authority, &[&node]).scan_persons_from("central-1", nghe_an());
+    scan.next().await.unwrap();
+    let error = scan.next().await.unwrap_err();
+    let CallError::Refused { detail, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(detail.known_code(), Some(Code::CursorExpired));
+    assert_eq!(node.seen().len(), 2);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use crate::edge::http::{self, HttpParts};
 use crate::edge::tls::{ClientCertificate, EdgeTls, TlsError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::services::{AdminService, NodeFacts, RegistryService, ServiceParts};
+use crate::services::{AdminService, HeldScans, NodeFacts, RegistryService, ServiceParts};
 
 /// Consensus as a node runs it: on tokio, over the real stores.
 pub type NodeConsensus = Consensus;
@@ -237,6 +237,9 @@ impl Node {
         let _in_runtime = self.edge.enter();
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let service_parts = Arc::new(self.service_parts(parts));
+        let (scans, stop) = (Arc::clone(&service_parts), self.edge_stop.clone());
+        self.edge_tasks
+            .spawn(async move { scans.watch_scans(stop).await });
         let grpc_parts = GrpcParts {
             registry: RegistryService::new(Arc::clone(&service_parts)),
             admin: AdminService::new(service_parts),
@@ -326,6 +329,10 @@ impl Node {
             started: parts.clock.monotonic(),
             clock: Arc::clone(&parts.clock),
             metrics: Arc::clone(&parts.metrics),
+            scans: HeldScans::new(
+                self.config.limits().scan_idle_max(),
+                self.config.limits().scan_total_max(),
+            ),
             randomness: Mutex::new(Box::new(StdRng::from_os_rng())),
         }
     }

@@ -152,6 +152,7 @@ fn row_of(method: &Method) -> Option<&'static Row> {
         Method::GetPerson(_) => "/banyan.v1.Registry/GetPerson",
         Method::GetPersons(_) => "/banyan.v1.Registry/GetPersons",
         Method::FindPersons(_) => "/banyan.v1.Registry/FindPersons",
+        Method::ScanPersons(_) => "/banyan.v1.Registry/ScanPersons",
         Method::GetHistory(_) => "/banyan.v1.Registry/GetHistory",
     };
     authorisation::find(GRPC, path)
@@ -171,6 +172,10 @@ async fn serve(parts: &ServiceParts, context: &CallContext, method: Method) -> A
             .find_persons(context, request)
             .await
             .map(Answer::FindPersons),
+        Method::ScanPersons(request) => parts
+            .scan_persons(context, request)
+            .await
+            .map(Answer::ScanPersons),
         Method::GetHistory(request) => parts
             .get_history(context, request)
             .await

@@ -9,9 +9,12 @@ mod many;
 mod outcomes;
 mod read;
 mod registry;
+mod scan;
+mod scans;
 mod shown;
 mod submit;
 
 pub use admin::AdminService;
 pub use context::{NodeFacts, ServiceParts};
 pub use registry::RegistryService;
+pub use scan::HeldScans;

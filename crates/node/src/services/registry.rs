@@ -1,4 +1,4 @@
-//! `Registry`: the methods by name; what they do stands in `submit`, `read` and `many`.
+//! `Registry`: the methods by name; what they do stands in `submit`, `read`, `many` and `scan`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use banyan_wire::v1::registry_server::Registry;
 use banyan_wire::v1::{
     Call, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
     GetHistoryResponse, GetPersonRequest, GetPersonResponse, GetPersonsRequest, GetPersonsResponse,
-    SubmitBatchRequest, SubmitBatchResponse, SubmitRequest, SubmitResponse,
+    ScanPersonsRequest, ScanPersonsResponse, SubmitBatchRequest, SubmitBatchResponse,
+    SubmitRequest, SubmitResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -88,6 +89,14 @@ impl Registry for RegistryService {
     ) -> Result<Response<GetHistoryResponse>, Status> {
         let (context, request) = self.open(request)?;
         respond(self.0.get_history(&context, request).await)
+    }
+
+    async fn scan_persons(
+        &self,
+        request: Request<ScanPersonsRequest>,
+    ) -> Result<Response<ScanPersonsResponse>, Status> {
+        let (context, request) = self.open(request)?;
+        respond(self.0.scan_persons(&context, request).await)
     }
 
     type CallsStream = Calls;

@@ -15,4 +15,5 @@ mod people;
 mod privacy;
 mod process;
 mod reads;
+mod scan;
 mod writes;

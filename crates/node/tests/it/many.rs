@@ -6,7 +6,8 @@ use banyan_wire::v1::batch_answer::Answer;
 use banyan_wire::v1::outcome::Result as OutcomeResult;
 use banyan_wire::v1::registry_client::RegistryClient;
 use banyan_wire::v1::{
-    Command, GetPersonsRequest, GetPersonsResponse, SubmitBatchRequest, SubmitRequest,
+    Command, GetPersonsRequest, GetPersonsResponse, ScanPersonsRequest, SubmitBatchRequest,
+    SubmitRequest,
 };
 use prost::Message as _;
 use tonic::transport::Channel;
@@ -209,5 +210,26 @@ fn records_past_the_room_of_one_answer_are_left_for_the_next() {
         let records = access_records(&cluster);
         let recorded: Vec<u32> = records.iter().map(|record| record.asked).collect();
         assert_eq!(recorded, asked);
+
+        // Neither does a page of a scan grow past the bound.
+        let mut request = ScanPersonsRequest {
+            page_size: 1_000,
+            ..ScanPersonsRequest::default()
+        };
+        let mut scanned = Vec::new();
+        loop {
+            let page = registry.scan_persons(request).await.unwrap().into_inner();
+            assert!(page.encoded_len() <= 4 << 20);
+            scanned.extend(page.persons.into_iter().map(|person| person.pin));
+            if page.cursor.is_empty() {
+                break;
+            }
+            request = ScanPersonsRequest {
+                cursor: page.cursor,
+                ..ScanPersonsRequest::default()
+            };
+        }
+        pins.sort();
+        assert_eq!(scanned, pins);
     });
 }

@@ -193,7 +193,9 @@ impl StateStore {
         }
     }
 
-    /// One snapshot of the state, for all reads of a request. It pins old data: not to be kept longer than a request takes.
+    /// One snapshot of the state, for all reads of a request or of a scan. While it lives, compaction keeps what it holds of every key that
+    /// is written or deleted meanwhile, and the whole generation if a snapshot is installed: whoever keeps it longer than a request takes has
+    /// a bound on how many and how long.
     ///
     /// # Errors
     /// The sticky fault.

@@ -1,6 +1,6 @@
 //! Reads of many records: what single look-ups would give, and of one position however much is written meanwhile.
 
-use banyan_domain::{MemoryView, PersonVersion, Pin, View};
+use banyan_domain::{MemoryView, PersonVersion, Pin, ProvinceCode, View};
 use banyan_storage::{ReadView, Stores};
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
@@ -51,6 +51,27 @@ fn modelled(model: &MemoryView, pin: &Pin) -> Option<PersonVersion> {
     model.version(person).unwrap()
 }
 
+/// Everyone in the order of the numbers, a few at a time, as a scan goes on page after page.
+fn scanned(
+    view: &ReadView,
+    province: Option<ProvinceCode>,
+    page: usize,
+) -> Vec<(Pin, PersonVersion)> {
+    let mut found: Vec<(Pin, PersonVersion)> = Vec::new();
+    loop {
+        let before = found.len();
+        let after = found.last().map(|(pin, _)| *pin);
+        let visit = |pin: &Pin, version| {
+            found.push((*pin, version));
+            found.len() < before + page
+        };
+        view.visit_persons(province, after.as_ref(), visit).unwrap();
+        if found.len() < before + page {
+            return found;
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -74,6 +95,20 @@ proptest! {
             let expected: Vec<_> = pins.iter().map(|pin| modelled(model, pin)).collect();
             prop_assert_eq!(&single, &expected);
             prop_assert_eq!(by_pins(view, &pins), expected);
+
+            let mut sorted = pins.clone();
+            sorted.sort_unstable();
+            let everyone: Vec<_> =
+                sorted.iter().filter_map(|pin| Some((*pin, modelled(model, pin)?))).collect();
+            for page in [1, 7, usize::MAX / 2] {
+                prop_assert_eq!(&scanned(view, None, page), &everyone);
+            }
+            for code in ["01", "40", "48", "79", "96"] {
+                let province = ProvinceCode::new(code).unwrap();
+                let opens = |pin: &Pin| pin.as_str().starts_with(&format!("0{code}"));
+                let there: Vec<_> = everyone.iter().filter(|(pin, _)| opens(pin)).cloned().collect();
+                prop_assert_eq!(scanned(view, Some(province), 3), there);
+            }
         }
         prop_assert_eq!(by_pins(&now, &[]), Vec::new());
     }

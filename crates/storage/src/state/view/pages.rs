@@ -1,10 +1,10 @@
 //! Reads of many records, piece by piece: whoever asks says when it has enough.
 
-use banyan_domain::{PersonId, PersonVersion, Pin, VersionNumber, ViewFault};
+use banyan_domain::{PersonId, PersonVersion, Pin, ProvinceCode, VersionNumber, ViewFault};
 use banyan_wire::record;
 use rocksdb::{DBRawIterator, ReadOptions};
 
-use super::{ReadView, decode_person, fault, open};
+use super::{ReadView, decode_person, decode_pin, fault, open};
 use crate::state::generation::Reader;
 use crate::state::schema;
 
@@ -58,7 +58,7 @@ impl ReadView {
             reader
                 .db
                 .batched_multi_get_cf_opt(reader.indexes, &keys, false, &reader.options);
-        let mut newest = Newest::of(reader);
+        let mut newest = Newest::of(reader, true);
         for (key, value) in keys.iter().zip(found) {
             let value = value.map_err(|error| fault(error.to_string()))?;
             let person = value
@@ -70,14 +70,47 @@ impl ReadView {
         }
         Ok(())
     }
+
+    /// Calls `visit` with numbers and the newest version of each one's person, in the order of the numbers, until it returns false: all
+    /// numbers that open with the province, or all numbers without one, after the number given. A person who has had several numbers
+    /// is visited at each; the version says which one holds.
+    ///
+    /// # Errors
+    /// [`ViewFault`]; an index entry without a person is one.
+    pub fn visit_persons(
+        &self,
+        province: Option<ProvinceCode>,
+        after: Option<&Pin>,
+        mut visit: impl FnMut(&Pin, PersonVersion) -> bool,
+    ) -> Result<(), ViewFault> {
+        let reader = self.reader();
+        let [first, end] = schema::pin_range(province);
+        let from = after.map_or(first, |pin| schema::pin_key_after(pin).max(first));
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(end);
+        // Who goes through the registry once must not drive from the cache what everybody else reads again and again.
+        options.fill_cache(false);
+        let mut newest = Newest::of(reader, false);
+        let mut iterator = reader.snapshot.raw_iterator_cf_opt(reader.indexes, options);
+        iterator.seek(from);
+        while let Some((key, value)) = iterator.item() {
+            let version = newest.version(decode_person(open(key, value)?)?)?;
+            if !visit(&decode_pin(key)?, version) {
+                return Ok(());
+            }
+            iterator.next();
+        }
+        iterator.status().map_err(|error| fault(error.to_string()))
+    }
 }
 
 /// Newest versions, one after another. An iterator that is moved costs less than one for each person.
 struct Newest<'a>(DBRawIterator<'a>);
 
 impl<'a> Newest<'a> {
-    fn of(reader: &'a Reader<'a>) -> Self {
+    fn of(reader: &'a Reader<'a>, fill_cache: bool) -> Self {
         let mut options = ReadOptions::default();
+        options.fill_cache(fill_cache);
         options.set_iterate_upper_bound([schema::VERSION + 1]);
         let iterator = reader.snapshot.raw_iterator_cf_opt(reader.records, options);
         Self(iterator)
