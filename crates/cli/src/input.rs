@@ -1,13 +1,16 @@
 //! Values from arguments and standard input: numbers of persons, names, dates, places. Every fault is gathered.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
+use banyan_domain::limits::GET_PERSONS_MAX;
 use banyan_wire::v1;
 
 use crate::failure::{Failure, Fault};
 
 /// Longest line that is taken for a number.
 const NUMBER_LINE_MAX: usize = 64;
+/// Bytes of standard input that are taken for numbers. More than the most numbers need, blank lines and all.
+const NUMBERS_BYTES_MAX: u64 = 64 * (GET_PERSONS_MAX as u64 + 1);
 
 /// A personal identification number from an argument, or from standard input where the argument is `-`: arguments can
 /// be read by everybody on the machine in the list of processes.
@@ -22,13 +25,61 @@ fn pin_from(argument: &str, input: impl BufRead) -> Result<String, Failure> {
     } else {
         argument.trim().to_owned()
     };
-    if number.len() == 12 && number.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_pin(&number) {
         return Ok(number);
     }
     Err(
         Failure::usage("a personal identification number has 12 digits")
             .with_fault("pin", "must be 12 digits"),
     )
+}
+
+/// Several numbers from arguments, or from standard input, one on a line, where the only argument is `-`. Empty lines are left out.
+pub(crate) fn pins(arguments: &[String]) -> Result<Vec<String>, Failure> {
+    pins_from(arguments, io::stdin().lock())
+}
+
+/// As [`pins`], with the input given.
+fn pins_from(arguments: &[String], input: impl BufRead) -> Result<Vec<String>, Failure> {
+    let words: Vec<String> = match arguments {
+        [only] if only == "-" => lines(input)?,
+        _ => arguments.to_vec(),
+    };
+    if words.is_empty() || words.len() > GET_PERSONS_MAX {
+        let count = words.len();
+        return Err(Failure::usage(format!(
+            "give 1 to {GET_PERSONS_MAX} numbers; these are {count}"
+        )));
+    }
+    let mut faults = Faults::default();
+    for (place, word) in words.iter().enumerate() {
+        if !is_pin(word.trim()) {
+            faults.add(&format!("pin {}", place + 1), "must be 12 digits");
+        }
+    }
+    faults.check()?;
+    Ok(words.iter().map(|word| word.trim().to_owned()).collect())
+}
+
+/// The lines of an input that are not empty: one more at most than numbers are taken, so that too many are noticed.
+fn lines(input: impl BufRead) -> Result<Vec<String>, Failure> {
+    let mut input = input.take(NUMBERS_BYTES_MAX);
+    let mut text = String::new();
+    input.read_to_string(&mut text).map_err(|error| {
+        Failure::fault(&anyhow::Error::new(error).context("cannot read standard input"))
+    })?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let found: Vec<String> = lines.take(GET_PERSONS_MAX + 1).map(str::to_owned).collect();
+    if found.is_empty() {
+        return Err(Failure::usage(
+            "standard input is empty: write the numbers to it, one on a line",
+        ));
+    }
+    Ok(found)
+}
+
+fn is_pin(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn first_line(input: impl BufRead) -> Result<String, Failure> {
@@ -202,6 +253,36 @@ mod tests {
             assert_eq!(failure.exit, crate::exit::Exit::Usage);
             let shown = format!("{failure:?}");
             assert!(!shown.contains("12345") && !shown.contains("0187"));
+        }
+    }
+
+    #[test]
+    fn many_numbers_come_as_arguments_or_line_by_line() {
+        let words = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let two = words(&["040187000001", "040187000002"]);
+        assert_eq!(pins_from(&two, &b""[..]).unwrap(), two);
+        let input = &b"040187000001\n\n  040187000002\r\n"[..];
+        assert_eq!(pins_from(&words(&["-"]), input).unwrap(), two);
+
+        let wrong = words(&["040187000001", "4", "-"]);
+        let failure = pins_from(&wrong, &b""[..]).unwrap_err();
+        let fields: Vec<&str> = failure
+            .faults
+            .iter()
+            .map(|one| one.field.as_str())
+            .collect();
+        assert_eq!(fields, ["pin 2", "pin 3"]);
+        for input in [
+            String::new(),
+            "040187000001\n".repeat(1_001),
+            "\n".repeat(1 << 20),
+        ] {
+            assert!(pins_from(&words(&["-"]), input.as_bytes()).is_err());
         }
     }
 

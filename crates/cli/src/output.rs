@@ -25,6 +25,14 @@ impl Output {
         }
     }
 
+    /// Writes one of many JSON documents, on a line of its own.
+    pub(crate) fn json_line<T: Serialize>(self, value: &T) {
+        match serde_json::to_string(value) {
+            Ok(text) => put(&text),
+            Err(error) => note(&format!("the answer cannot be written as JSON: {error}")),
+        }
+    }
+
     /// Writes one JSON document.
     pub(crate) fn json<T: Serialize>(self, value: &T) {
         match serde_json::to_string_pretty(value) {

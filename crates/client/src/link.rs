@@ -53,6 +53,14 @@ impl Link {
                     .await?
                     .into_inner(),
             ),
+            Method::GetPersons(request) => {
+                let answer = registry.get_persons(timed(request, time)).await?;
+                Answer::GetPersons(answer.into_inner())
+            }
+            Method::ScanPersons(request) => {
+                let answer = registry.scan_persons(timed(request, time)).await?;
+                Answer::ScanPersons(answer.into_inner())
+            }
             Method::FindPersons(request) => {
                 let answer = registry.find_persons(timed(request, time)).await?;
                 Answer::FindPersons(answer.into_inner())
@@ -85,6 +93,28 @@ impl Link {
             Answer::GetPerson(answer) => Ok(answer),
             _ => Err(other_method()),
         }
+    }
+
+    /// Never on the stream: an answer of a megabyte would stand before other callers' look-ups.
+    pub(crate) async fn get_persons(
+        &self,
+        request: v1::GetPersonsRequest,
+        time: Duration,
+    ) -> Result<v1::GetPersonsResponse, Status> {
+        let mut registry = self.registry();
+        let answer = registry.get_persons(timed(request, time)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Never on the stream, as [`Link::get_persons`].
+    pub(crate) async fn scan_persons(
+        &self,
+        request: v1::ScanPersonsRequest,
+        time: Duration,
+    ) -> Result<v1::ScanPersonsResponse, Status> {
+        let mut registry = self.registry();
+        let answer = registry.scan_persons(timed(request, time)).await?;
+        Ok(answer.into_inner())
     }
 
     pub(crate) async fn find_persons(

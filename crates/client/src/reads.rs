@@ -58,6 +58,66 @@ impl Client {
         .await
     }
 
+    /// Up to 1,000 persons by number, from the home endpoints first. One answer for each number, in their order.
+    ///
+    /// All are of one snapshot, unless the records are so large that no one answer holds them: the rest is then asked for again, within
+    /// the same deadline, and is not older. `as_of` is that of the first answer.
+    ///
+    /// # Errors
+    /// [`CallError`], never [`CallError::OutcomeUnknown`].
+    pub async fn get_persons(
+        &self,
+        request: v1::GetPersonsRequest,
+    ) -> Result<Read<v1::GetPersonsResponse>, CallError> {
+        let journey = self.read_journey(None)?;
+        self.get_persons_on(journey, request).await
+    }
+
+    /// [`Client::get_persons`], from this endpoint only.
+    ///
+    /// # Errors
+    /// As [`Client::get_persons`], and [`CallError::UnknownEndpoint`].
+    pub async fn get_persons_from(
+        &self,
+        endpoint: &str,
+        request: v1::GetPersonsRequest,
+    ) -> Result<Read<v1::GetPersonsResponse>, CallError> {
+        let journey = self.read_journey(Some(endpoint))?;
+        self.get_persons_on(journey, request).await
+    }
+
+    async fn get_persons_on(
+        &self,
+        mut journey: Journey<'_>,
+        mut request: v1::GetPersonsRequest,
+    ) -> Result<Read<v1::GetPersonsResponse>, CallError> {
+        let mut whole: Option<v1::GetPersonsResponse> = None;
+        loop {
+            let part = step(&mut journey, |link, time| {
+                let request = request.clone();
+                async move { link.get_persons(request, time).await }
+            })
+            .await?;
+            let answered = part.answers.len().min(request.pins.len());
+            request.pins.drain(..answered);
+            request.consistency = not_older(part.as_of.as_ref());
+            let goes_on = part.more && answered > 0 && !request.pins.is_empty();
+            let answer = match whole.take() {
+                None => part,
+                Some(mut answer) => {
+                    answer.answers.extend(part.answers);
+                    answer.more = part.more;
+                    answer
+                }
+            };
+            if !goes_on {
+                let stats = journey.stats();
+                return Ok(Read { answer, stats });
+            }
+            whole = Some(answer);
+        }
+    }
+
     /// Persons by number, name and birth date, from the home endpoints first.
     ///
     /// # Errors
@@ -95,7 +155,10 @@ impl Client {
         .await
     }
 
-    /// All versions of a person's record, oldest first, from the home endpoints first.
+    /// All versions of a person's record, oldest first, from the home endpoints first. Asks for page after page, `limit` versions at
+    /// a time, within one deadline. `as_of` is that of the last page: a history only grows, so that the whole is as of then.
+    ///
+    /// The consistency asked for holds for the first page; the others are not older.
     ///
     /// # Errors
     /// [`CallError`], never [`CallError::OutcomeUnknown`].
@@ -107,7 +170,7 @@ impl Client {
         self.history_on(journey, request).await
     }
 
-    /// All versions of a person's record, from this endpoint only.
+    /// [`Client::history`], from this endpoint only.
     ///
     /// # Errors
     /// As [`Client::history`], and [`CallError::UnknownEndpoint`].
@@ -122,17 +185,35 @@ impl Client {
 
     async fn history_on(
         &self,
-        journey: Journey<'_>,
-        request: v1::GetHistoryRequest,
+        mut journey: Journey<'_>,
+        mut request: v1::GetHistoryRequest,
     ) -> Result<Read<v1::GetHistoryResponse>, CallError> {
-        read(journey, |link, time| {
-            let request = request.clone();
-            async move { link.get_history(request, time).await }
-        })
-        .await
+        let mut versions = Vec::new();
+        loop {
+            let mut page = step(&mut journey, |link, time| {
+                let request = request.clone();
+                async move { link.get_history(request, time).await }
+            })
+            .await?;
+            versions.append(&mut page.versions);
+            let newest = versions.last().map(|version| version.version);
+            match newest.filter(|newest| page.more && *newest > request.after_version) {
+                Some(newest) => {
+                    request.after_version = newest;
+                    request.consistency = not_older(page.as_of.as_ref());
+                }
+                None => {
+                    page.versions = versions;
+                    return Ok(Read {
+                        answer: page,
+                        stats: journey.stats(),
+                    });
+                }
+            }
+        }
     }
 
-    fn read_journey(&self, pinned: Option<&str>) -> Result<Journey<'_>, CallError> {
+    pub(crate) fn read_journey(&self, pinned: Option<&str>) -> Result<Journey<'_>, CallError> {
         let deadline = self.shared.options.deadline;
         if let Some(name) = pinned {
             let route = vec![self.target(name)?];
@@ -155,6 +236,16 @@ impl Client {
     }
 }
 
+/// The consistency of a read that goes on where an answer ended.
+fn not_older(as_of: Option<&v1::AsOf>) -> Option<v1::Consistency> {
+    let token = as_of?.token.clone();
+    let level = v1::consistency::Level::Session(v1::Session { token });
+    Some(v1::Consistency {
+        level: Some(level),
+        forward: false,
+    })
+}
+
 /// Runs a call without effect to its end.
 pub(crate) async fn read<T, F, Fut>(
     mut journey: Journey<'_>,
@@ -164,11 +255,17 @@ where
     F: FnMut(Link, Duration) -> Fut,
     Fut: Future<Output = Result<T, Status>>,
 {
-    match journey.run(attempt).await {
-        Ok(answer) => Ok(Read {
-            answer,
-            stats: journey.stats(),
-        }),
-        Err(end) => Err(read_error(end, journey.stats())),
-    }
+    let answer = step(&mut journey, attempt).await?;
+    let stats = journey.stats();
+    Ok(Read { answer, stats })
+}
+
+/// One answer of a call that may need several: the next one is asked for where this one came from.
+pub(crate) async fn step<T, F, Fut>(journey: &mut Journey<'_>, attempt: F) -> Result<T, CallError>
+where
+    F: FnMut(Link, Duration) -> Fut,
+    Fut: Future<Output = Result<T, Status>>,
+{
+    let answer = journey.run(attempt).await;
+    answer.map_err(|end| read_error(end, journey.stats()))
 }

@@ -52,6 +52,15 @@ pub const BATCH_COMMANDS_MAX: usize = 1_000;
 /// Persons that one look-up returns.
 pub const FIND_LIMIT_MAX: usize = 100;
 
+/// Persons that one read asks for by number.
+pub const GET_PERSONS_MAX: usize = 1_000;
+
+/// Numbers that one page of a scan goes through.
+pub const SCAN_PAGE_MAX: usize = 1_000;
+
+/// Versions that one page of a history holds.
+pub const HISTORY_PAGE_MAX: usize = 100;
+
 /// Numbers of a salted sequence that are tried before the pages of the bucket are looked through.
 pub const PIN_TRIES_MAX: usize = 64;
 

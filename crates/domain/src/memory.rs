@@ -16,7 +16,7 @@ use crate::transition::Mutation;
 use crate::view::{Counters, View, ViewFault};
 
 /// What a list of mutations says about the keys it touched.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Changes {
     versions: BTreeMap<PersonId, Box<PersonVersion>>,
     pins: BTreeMap<Pin, PersonId>,
@@ -182,7 +182,7 @@ impl<V: View> View for OverlayView<'_, V> {
 }
 
 /// A whole registry in memory: the reference model that stores are compared with.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryView {
     changes: Changes,
     history: BTreeMap<(PersonId, VersionNumber), PersonVersion>,

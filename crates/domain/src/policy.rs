@@ -8,6 +8,7 @@
 //! | correct a person | record in the area | yes | no |
 //! | record a death | home in the area; or death in the area, with a death certificate or a court's decision | yes | no |
 //! | read a person, find, history | in the area: all; elsewhere: identity fields | yes | no |
+//! | scan persons by number | numbers of the province that is the area: records in the area | yes | no |
 //! | administer the cluster, read metrics | no | no | yes |
 //!
 //! A record is *in an area* if its place of birth registration or its permanent, temporary or current residence lies
@@ -23,7 +24,7 @@ use crate::command::{Command, Envelope};
 use crate::ids::PersonId;
 use crate::person::{Death, PersonData};
 use crate::pin::Pin;
-use crate::places::{AreaCode, Place};
+use crate::places::{AreaCode, Place, ProvinceCode};
 use crate::provenance::{Actor, CommandName, DocumentKind, Role};
 use crate::units::Units;
 
@@ -38,6 +39,8 @@ pub enum Action {
     FindPersons,
     /// Read all versions of a record.
     ReadHistory,
+    /// Read everyone of a scope, in the order of the numbers.
+    ScanPersons,
     /// Form the cluster, move leadership, read its state, take digests.
     AdministerCluster,
     /// Read metrics and the description of the service.
@@ -70,6 +73,8 @@ pub enum Resource<'a> {
     /// A record that was not read yet: only the role is judged, and the decision must be repeated with the record. Until
     /// then a registrar's read shows identity fields only.
     UnreadRecord,
+    /// Everyone whose number opens with this province; without one, everyone.
+    Scope(Option<ProvinceCode>),
     /// The cluster itself.
     Cluster,
 }
@@ -119,7 +124,7 @@ impl Fields {
 pub enum Denial {
     /// The role never does this.
     Role,
-    /// The record lies outside the registrar's area.
+    /// The record lies outside the registrar's area, or the scope of a scan holds more than that.
     OutsideArea,
     /// The number is one of another place; the centre confirms and enters it.
     NumberUnconfirmed,
@@ -159,7 +164,11 @@ pub fn decide(actor: &Actor, action: Action, resource: &Resource<'_>) -> Result<
         }
         (
             Role::Centre,
-            Action::Submit(_) | Action::ReadPerson | Action::FindPersons | Action::ReadHistory,
+            Action::Submit(_)
+            | Action::ReadPerson
+            | Action::FindPersons
+            | Action::ReadHistory
+            | Action::ScanPersons,
             _,
         ) => Ok(Fields::All),
         // The edge lets a command through whose record it has not read; apply judges it by the record.
@@ -175,7 +184,21 @@ pub fn decide(actor: &Actor, action: Action, resource: &Resource<'_>) -> Result<
             Resource::Record(data) if record_lies_in(data, *area) => Fields::All,
             _ => Fields::Identity,
         }),
+        (Role::Registrar { area }, Action::ScanPersons, _) => may_scan(*area, resource),
         (Role::Operator, _, _) => Err(Denial::Role),
+    }
+}
+
+/// What a registrar may list. A look-up shows the identity of whoever is asked for; a list shows nobody outside the area.
+fn may_scan(area: AreaCode, resource: &Resource<'_>) -> Result<Fields, Denial> {
+    match resource {
+        Resource::Scope(province) if province.map(AreaCode::Province) == Some(area) => {
+            Ok(Fields::All)
+        }
+        Resource::Record(data) if record_lies_in(data, area) => Ok(Fields::All),
+        Resource::Scope(_) | Resource::Record(_) => Err(Denial::OutsideArea),
+        Resource::UnreadRecord => Ok(Fields::Identity),
+        _ => Err(Denial::Role),
     }
 }
 

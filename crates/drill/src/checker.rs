@@ -278,8 +278,8 @@ async fn read_history(
     for attempt in 0..READ_TRIES {
         let request = v1::GetHistoryRequest {
             pin: pin.0.clone(),
-            consistency: None,
             purpose: "drill: read back".to_owned(),
+            ..v1::GetHistoryRequest::default()
         };
         match reader.history_from(node, request).await {
             Ok(read) => return Ok(read.answer.versions),

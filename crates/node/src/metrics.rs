@@ -95,6 +95,7 @@ pub struct Metrics {
     tls_refusals: Family<RefusalLabels, Counter>,
     access_records: Counter,
     access_record_seconds: Histogram,
+    scans_held: Gauge,
     config_unknown_keys: Gauge,
     raft_role: Family<RoleLabel, Gauge>,
     raft_term: Unsigned,
@@ -122,6 +123,7 @@ impl Metrics {
             tls_refusals: Family::default(),
             access_records: Counter::default(),
             access_record_seconds: latency(),
+            scans_held: Gauge::default(),
             config_unknown_keys: Gauge::default(),
             raft_role: Family::default(),
             raft_term: Unsigned::default(),
@@ -183,6 +185,11 @@ impl Metrics {
             "Time to sync an access record",
             Unit::Seconds,
             self.access_record_seconds.clone(),
+        );
+        r.register(
+            "scans_held",
+            "Scans that wait for their next page; each keeps an old state alive",
+            self.scans_held.clone(),
         );
         r.register(
             "config_unknown_keys",
@@ -276,6 +283,12 @@ impl Metrics {
     pub fn access_recorded(&self, took: Duration) {
         self.access_records.inc();
         self.access_record_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how many scans wait for their next page.
+    pub fn set_scans_held(&self, count: usize) {
+        self.scans_held
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Notes how many keys of the configuration file are unknown.

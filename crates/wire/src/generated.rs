@@ -61,6 +61,7 @@ redacted!(
     v1::get_person_request::Number,
     v1::FindPersonsRequest,
     v1::GetHistoryRequest,
+    v1::GetPersonsRequest,
     internal_v1::LogEntry,
     internal_v1::FileChunk,
 );

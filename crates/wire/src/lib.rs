@@ -6,12 +6,14 @@
 //!   with its dotted path.
 //! - [`record`] encodes what the store and the journal hold.
 //! - [`bounded`] is the codec of the services: it refuses requests that would grow beyond their bounds when decoded.
+//! - [`token`] and [`cursor`] are the bytes that clients carry from one answer to the next request.
 //! - [`errors`] is the table of public error codes and how they travel.
 //! - [`identity`] is the URI by which a certificate says whom it speaks for.
 #![deny(missing_docs)]
 
 pub mod bounded;
 pub mod command;
+pub mod cursor;
 pub mod errors;
 mod gather;
 mod generated;

@@ -443,6 +443,8 @@ pub struct Access {
     pub purpose: String,
     /// Index of the newest entry that the answer is based on.
     pub position: u64,
+    /// Numbers asked for, by a method that takes several; 0 for others.
+    pub asked: u32,
 }
 
 /// The value of an access record.
@@ -458,6 +460,7 @@ pub fn encode_access(access: &Access) -> Vec<u8> {
         person_ids: access.persons.iter().map(|person| person.get()).collect(),
         purpose: access.purpose.clone(),
         position: access.position,
+        asked: access.asked,
     }
     .encode_to_vec()
 }
@@ -488,6 +491,7 @@ pub fn decode_access(bytes: &[u8]) -> Result<Access, DecodeError> {
             persons: stored.person_ids.into_iter().map(PersonId).collect(),
             purpose: stored.purpose,
             position: stored.position,
+            asked: stored.asked,
         })
     })
 }

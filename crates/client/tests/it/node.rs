@@ -7,6 +7,7 @@ use banyan_wire::errors::{from_status, to_status};
 use banyan_wire::v1::call::Method;
 use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::cluster_admin_server::{ClusterAdmin, ClusterAdminServer};
+use banyan_wire::v1::consistency::Level;
 use banyan_wire::v1::registry_server::{Registry, RegistryServer};
 use banyan_wire::v1::{self, ErrorDetail, batch_answer};
 use tokio::net::TcpListener;
@@ -33,6 +34,12 @@ pub(crate) enum Reply {
     Foreign(tonic::Code),
     /// Answers without an outcome.
     Nothing,
+    /// Has a person with so many versions, and gives out ten in a page.
+    Versions(u32),
+    /// Knows everybody, and answers to so many numbers at a time.
+    Persons(usize),
+    /// Has so many pages of a scan, each with one person, whose id is the page.
+    Pages(u8),
 }
 
 impl Reply {
@@ -161,6 +168,69 @@ async fn without_answer(reply: Reply) -> Status {
     }
 }
 
+/// A page of a history, as of a position that moves from call to call. A page that goes on must ask for no older state.
+fn page(count: u32, call: usize, request: &v1::GetHistoryRequest) -> v1::GetHistoryResponse {
+    let level = request.consistency.clone().and_then(|level| level.level);
+    let session =
+        matches!(&level, Some(Level::Session(session)) if session.token == call.to_string());
+    assert_eq!(session, request.after_version > 0, "{level:?}");
+    let last = count.min(request.after_version + 10);
+    v1::GetHistoryResponse {
+        versions: (request.after_version + 1..=last)
+            .map(|version| v1::PersonVersion {
+                version,
+                ..Default::default()
+            })
+            .collect(),
+        more: last < count,
+        as_of: Some(v1::AsOf {
+            position: call as u64 + 1,
+            token: (call + 1).to_string().into(),
+            ..Default::default()
+        }),
+    }
+}
+
+/// The first persons asked for, as of a position that moves from call to call. A call that goes on must ask for no older state.
+fn persons(count: usize, call: usize, request: &v1::GetPersonsRequest) -> v1::GetPersonsResponse {
+    let level = request.consistency.clone().and_then(|level| level.level);
+    let session =
+        matches!(&level, Some(Level::Session(session)) if session.token == call.to_string());
+    assert_eq!(session, call > 0, "{level:?}");
+    let answered = request.pins.iter().take(count);
+    v1::GetPersonsResponse {
+        answers: answered
+            .map(|pin| v1::PersonAnswer {
+                person: Some(v1::PersonVersion {
+                    pin: pin.clone(),
+                    ..Default::default()
+                }),
+            })
+            .collect(),
+        more: request.pins.len() > count,
+        as_of: Some(v1::AsOf {
+            position: call as u64 + 1,
+            token: (call + 1).to_string().into(),
+            ..Default::default()
+        }),
+    }
+}
+
+/// The page that the cursor names. A further page is asked for by its cursor alone.
+fn scanned(count: u8, request: &v1::ScanPersonsRequest) -> v1::ScanPersonsResponse {
+    let page = request.cursor.first().copied().unwrap_or_default();
+    assert_eq!(page == 0, request.province == "40");
+    let next = Some(page + 1).filter(|next| *next < count);
+    v1::ScanPersonsResponse {
+        persons: vec![v1::PersonVersion {
+            person_id: page.into(),
+            ..Default::default()
+        }],
+        cursor: next.map_or_else(Vec::new, |next| vec![next]).into(),
+        ..Default::default()
+    }
+}
+
 fn accepted(call: usize, findings: Vec<v1::Finding>) -> v1::Outcome {
     let accepted = v1::Accepted {
         findings,
@@ -229,6 +299,18 @@ impl Registry for Service {
         self.plain(request).await
     }
 
+    async fn get_persons(
+        &self,
+        request: Request<v1::GetPersonsRequest>,
+    ) -> Result<Response<v1::GetPersonsResponse>, Status> {
+        let call = self.note(&request, Vec::new());
+        match (self.script)(call, 0) {
+            Reply::Persons(count) => Ok(Response::new(persons(count, call, request.get_ref()))),
+            Reply::Accept => Ok(Response::new(Default::default())),
+            other => Err(without_answer(other).await),
+        }
+    }
+
     async fn find_persons(
         &self,
         request: Request<v1::FindPersonsRequest>,
@@ -240,7 +322,25 @@ impl Registry for Service {
         &self,
         request: Request<v1::GetHistoryRequest>,
     ) -> Result<Response<v1::GetHistoryResponse>, Status> {
-        self.plain(request).await
+        let call = self.note(&request, Vec::new());
+        let request = request.into_inner();
+        match (self.script)(call, 0) {
+            Reply::Versions(count) => Ok(Response::new(page(count, call, &request))),
+            Reply::Accept => Ok(Response::new(Default::default())),
+            other => Err(without_answer(other).await),
+        }
+    }
+
+    async fn scan_persons(
+        &self,
+        request: Request<v1::ScanPersonsRequest>,
+    ) -> Result<Response<v1::ScanPersonsResponse>, Status> {
+        let call = self.note(&request, Vec::new());
+        match (self.script)(call, 0) {
+            Reply::Pages(count) => Ok(Response::new(scanned(count, request.get_ref()))),
+            Reply::Accept => Ok(Response::new(Default::default())),
+            other => Err(without_answer(other).await),
+        }
     }
 
     type CallsStream = ReceiverStream<Result<v1::CallAnswer, Status>>;
@@ -280,6 +380,14 @@ impl Service {
             Method::GetPerson(request) => {
                 let answer = self.get_person(timed(request, time)).await;
                 answer.map(|answer| Answer::GetPerson(answer.into_inner()))
+            }
+            Method::GetPersons(request) => {
+                let answer = self.get_persons(timed(request, time)).await;
+                answer.map(|answer| Answer::GetPersons(answer.into_inner()))
+            }
+            Method::ScanPersons(request) => {
+                let answer = self.scan_persons(timed(request, time)).await;
+                answer.map(|answer| Answer::ScanPersons(answer.into_inner()))
             }
             Method::FindPersons(request) => {
                 let answer = self.find_persons(timed(request, time)).await;

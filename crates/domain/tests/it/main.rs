@@ -7,5 +7,6 @@ mod grouping;
 mod parsers;
 mod paths;
 mod policy_table;
+mod scan_policy;
 mod scripts;
 mod story;

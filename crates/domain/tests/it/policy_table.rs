@@ -20,7 +20,7 @@ const REGISTER_PERSON: Action = Action::Submit(CommandName::RegisterPerson);
 const REGISTER_BIRTH: Action = Action::Submit(CommandName::RegisterBirth);
 const CORRECT: Action = Action::Submit(CommandName::CorrectPerson);
 const DEATH: Action = Action::Submit(CommandName::RecordDeath);
-const ACTIONS: [Action; 9] = [
+const ACTIONS: [Action; 10] = [
     REGISTER_PERSON,
     REGISTER_BIRTH,
     CORRECT,
@@ -28,6 +28,7 @@ const ACTIONS: [Action; 9] = [
     Action::ReadPerson,
     Action::FindPersons,
     Action::ReadHistory,
+    Action::ScanPersons,
     Action::AdministerCluster,
     Action::ReadMetrics,
 ];
@@ -72,6 +73,8 @@ fn every_cell_of_the_policy() {
         (Action::ReadPerson,        record,   [ALL,           IDENTITY,  ALL,    ROLE]),
         (Action::FindPersons,       record,   [ALL,           IDENTITY,  ALL,    ROLE]),
         (Action::ReadHistory,       record,   [ALL,           IDENTITY,  ALL,    ROLE]),
+        // See `scan_policy` for the rest.
+        (Action::ScanPersons,       record,   [ALL,           OUTSIDE,   ALL,    ROLE]),
         (Action::AdministerCluster, cluster,  [ROLE,          ROLE,      ROLE,   ALL]),
         (Action::ReadMetrics,       cluster,  [ROLE,          ROLE,      ROLE,   ALL]),
         // Before the record is read only the role is judged, and nothing but the identity may be shown.

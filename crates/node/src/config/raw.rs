@@ -65,6 +65,8 @@ pub(super) struct RawLimits {
     pub(super) requests_in_flight_max: Option<Value>,
     pub(super) connections_max: Option<Value>,
     pub(super) drain_deadline: Option<Value>,
+    pub(super) scan_idle_max: Option<Value>,
+    pub(super) scan_total_max: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]

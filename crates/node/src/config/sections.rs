@@ -199,6 +199,8 @@ pub struct Limits {
     requests_in_flight_max: usize,
     connections_max: usize,
     drain_deadline: Duration,
+    scan_idle_max: Duration,
+    scan_total_max: Duration,
 }
 
 impl Limits {
@@ -224,6 +226,18 @@ impl Limits {
     #[must_use]
     pub fn drain_deadline(&self) -> Duration {
         self.drain_deadline
+    }
+
+    /// How long a scan is held for its next page.
+    #[must_use]
+    pub fn scan_idle_max(&self) -> Duration {
+        self.scan_idle_max
+    }
+
+    /// How long a scan is held in all.
+    #[must_use]
+    pub fn scan_total_max(&self) -> Duration {
+        self.scan_total_max
     }
 }
 
@@ -342,6 +356,18 @@ pub(super) fn limits(raw: &RawLimits, reader: &mut Reader<'_>) -> Limits {
             raw.drain_deadline.as_ref(),
             seconds(10),
             Duration::ZERO..=seconds(600),
+        ),
+        scan_idle_max: reader.duration(
+            "limits.scan_idle_max",
+            raw.scan_idle_max.as_ref(),
+            seconds(60),
+            Duration::from_millis(100)..=seconds(600),
+        ),
+        scan_total_max: reader.duration(
+            "limits.scan_total_max",
+            raw.scan_total_max.as_ref(),
+            seconds(3_600),
+            seconds(1)..=seconds(24 * 3_600),
         ),
     }
 }

@@ -56,6 +56,8 @@ impl NodeConfig {
                 "requests_in_flight_max": self.limits().requests_in_flight_max(),
                 "connections_max": self.limits().connections_max(),
                 "drain_deadline": time(self.limits().drain_deadline()),
+                "scan_idle_max": time(self.limits().scan_idle_max()),
+                "scan_total_max": time(self.limits().scan_total_max()),
             },
             "runtime": {
                 "raft_threads": self.runtime().raft_threads(),

@@ -31,11 +31,13 @@ const SUBMIT: Access = Access::Policy(&[
 const READ_PERSON: Access = Access::Policy(&[Action::ReadPerson]);
 const FIND_PERSONS: Access = Access::Policy(&[Action::FindPersons]);
 const READ_HISTORY: Access = Access::Policy(&[Action::ReadHistory]);
+const SCAN_PERSONS: Access = Access::Policy(&[Action::ScanPersons]);
 /// Each call of a stream is judged by its own row; here the role must carry at least one of them.
 const CALLS: Access = Access::Policy(&[
     Action::ReadPerson,
     Action::FindPersons,
     Action::ReadHistory,
+    Action::ScanPersons,
     Action::Submit(CommandName::RegisterPerson),
     Action::Submit(CommandName::RegisterBirth),
     Action::Submit(CommandName::CorrectPerson),
@@ -96,6 +98,12 @@ pub const GRPC: &[Row] = &[
         Effect::Reads,
     ),
     row(
+        "/banyan.v1.Registry/GetPersons",
+        "GetPersons",
+        READ_PERSON,
+        Effect::Reads,
+    ),
+    row(
         "/banyan.v1.Registry/FindPersons",
         "FindPersons",
         FIND_PERSONS,
@@ -105,6 +113,12 @@ pub const GRPC: &[Row] = &[
         "/banyan.v1.Registry/GetHistory",
         "GetHistory",
         READ_HISTORY,
+        Effect::Reads,
+    ),
+    row(
+        "/banyan.v1.Registry/ScanPersons",
+        "ScanPersons",
+        SCAN_PERSONS,
         Effect::Reads,
     ),
     row("/banyan.v1.Registry/Calls", "Calls", CALLS, Effect::Reads),

@@ -26,7 +26,7 @@ use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 
 /// After a refusal for load the caller should wait this long.
-const OVERLOAD_RETRY: Duration = Duration::from_millis(50);
+pub const OVERLOAD_RETRY: Duration = Duration::from_millis(50);
 /// A handler gives up this much before the caller's own clock does, so that the answer still arrives: at most.
 const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(100);
 

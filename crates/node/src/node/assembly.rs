@@ -30,7 +30,9 @@ use crate::edge::http::{self, HttpParts};
 use crate::edge::tls::{ClientCertificate, EdgeTls, TlsError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::services::{AdminService, Forwarded, NodeFacts, RegistryService, ServiceParts};
+use crate::services::{
+    AdminService, Forwarded, HeldScans, NodeFacts, RegistryService, ServiceParts,
+};
 
 /// Consensus as a node runs it: on tokio, over the real stores.
 pub type NodeConsensus = Consensus;
@@ -260,6 +262,9 @@ impl Node {
     ) -> Result<(), StartError> {
         let _in_runtime = self.edge.enter();
         let (reporter, health_service) = tonic_health::server::health_reporter();
+        let (scans, stop) = (Arc::clone(&services), self.edge_stop.clone());
+        self.edge_tasks
+            .spawn(async move { scans.watch_scans(stop).await });
         let grpc_parts = GrpcParts {
             registry: RegistryService::new(Arc::clone(&services)),
             admin: AdminService::new(services),
@@ -353,6 +358,10 @@ impl Node {
             started: parts.clock.monotonic(),
             clock: Arc::clone(&parts.clock),
             metrics: Arc::clone(&parts.metrics),
+            scans: HeldScans::new(
+                self.config.limits().scan_idle_max(),
+                self.config.limits().scan_total_max(),
+            ),
             randomness: Mutex::new(Box::new(StdRng::from_os_rng())),
         }
     }

@@ -151,7 +151,9 @@ pub(super) fn row_of(method: &Method) -> Option<&'static Row> {
         Method::Submit(_) => "/banyan.v1.Registry/Submit",
         Method::SubmitBatch(_) => "/banyan.v1.Registry/SubmitBatch",
         Method::GetPerson(_) => "/banyan.v1.Registry/GetPerson",
+        Method::GetPersons(_) => "/banyan.v1.Registry/GetPersons",
         Method::FindPersons(_) => "/banyan.v1.Registry/FindPersons",
+        Method::ScanPersons(_) => "/banyan.v1.Registry/ScanPersons",
         Method::GetHistory(_) => "/banyan.v1.Registry/GetHistory",
     };
     authorisation::find(GRPC, path)

@@ -207,11 +207,26 @@ impl ServiceParts {
     pub(super) fn close_reading(&self, reading: Reading) -> Result<AsOf, ErrorDetail> {
         let staleness = self.check_bound(&reading)?;
         Ok(AsOf {
-            // Rounded up: a bound may be too wide, never too narrow.
-            staleness_ms: staleness
-                .map(|bound| u64::try_from(bound.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)),
+            staleness_ms: staleness.map(milliseconds),
             ..reading.as_of
         })
+    }
+
+    /// What the first page of a scan is based on: as [`ServiceParts::close_reading`], of a reading that is kept.
+    ///
+    /// # Errors
+    /// The answer is now older than the read allows.
+    pub(super) fn first_page_as_of(&self, reading: &Reading) -> Result<AsOf, ErrorDetail> {
+        self.check_bound(reading)?;
+        Ok(self.page_as_of(reading))
+    }
+
+    /// What a further page of a scan is based on: the state of the first one, and the staleness that it has come to by now.
+    pub(super) fn page_as_of(&self, reading: &Reading) -> AsOf {
+        AsOf {
+            staleness_ms: self.staleness(reading).map(milliseconds),
+            ..reading.as_of.clone()
+        }
     }
 }
 
@@ -228,6 +243,11 @@ impl Reading {
     ) -> Result<T, ErrorDetail> {
         read(&self.view).map_err(|fault| outcomes::view_detail(&fault))
     }
+}
+
+/// Rounded up: a bound may be too wide, never too narrow.
+fn milliseconds(bound: Duration) -> u64 {
+    u64::try_from(bound.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 fn token_detail(fault: TokenFault) -> ErrorDetail {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use banyan_domain::{Actor, NodeId, Position};
 use banyan_storage::{ReadView, Stores};
 use banyan_topology::Topology;
+use banyan_wire::cursor::ScanId;
 use banyan_wire::errors::Code;
 use banyan_wire::token::Token;
 use banyan_wire::v1::AsOf;
@@ -16,6 +17,7 @@ use rand::RngCore;
 use tokio::time::Instant;
 
 use super::outcomes;
+use super::scan::HeldScans;
 use crate::clock::SharedClock;
 use crate::edge::authority::Authenticated;
 use crate::edge::gate::{AnswerBy, Caller};
@@ -47,8 +49,10 @@ pub struct ServiceParts {
     pub clock: SharedClock,
     /// Where access records are counted.
     pub metrics: Arc<Metrics>,
-    /// Salts of commands come from here.
+    /// Salts of commands and the ids of scans come from here.
     pub randomness: Mutex<Box<dyn RngCore + Send>>,
+    /// Scans that wait for their next page.
+    pub scans: HeldScans,
     /// When the node started.
     pub started: std::time::Instant,
 }
@@ -61,6 +65,17 @@ impl ServiceParts {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         (0..count).map(|_| randomness.next_u64()).collect()
+    }
+
+    /// What a scan is known by: 128 random bits, from a generator that the operating system has seeded.
+    pub(super) fn scan_id(&self) -> ScanId {
+        let mut randomness = self
+            .randomness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut id = [0; 16];
+        randomness.fill_bytes(&mut id);
+        ScanId(id)
     }
 
     /// What an answer from this view is based on.

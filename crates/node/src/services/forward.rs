@@ -75,6 +75,14 @@ impl ServiceParts {
                 .get_person(context, request.clone())
                 .await
                 .map(Answer::GetPerson),
+            Method::GetPersons(request) => self
+                .get_persons(context, request.clone())
+                .await
+                .map(Answer::GetPersons),
+            Method::ScanPersons(request) => self
+                .scan_persons(context, request.clone())
+                .await
+                .map(Answer::ScanPersons),
             Method::FindPersons(request) => self
                 .find_persons(context, request.clone())
                 .await
@@ -220,7 +228,9 @@ fn consistency(method: &Method) -> Option<&Consistency> {
         Method::GetPerson(request) => request.consistency.as_ref(),
         Method::FindPersons(request) => request.consistency.as_ref(),
         Method::GetHistory(request) => request.consistency.as_ref(),
-        Method::Submit(_) | Method::SubmitBatch(_) => None,
+        Method::GetPersons(request) => request.consistency.as_ref(),
+        // Its further pages are held by the node that gave the first one.
+        Method::ScanPersons(_) | Method::Submit(_) | Method::SubmitBatch(_) => None,
     }
 }
 

@@ -4,27 +4,27 @@
 //! Look-ups run on the worker thread that took the request. A look-up of a record in the cache costs 5 to 20 µs, the hand-over to
 //! a pool of blocking threads and back more than that; one that goes to the disk delays its neighbours on the same worker by
 //! about 0.1 ms, and Raft and its peers, on a runtime of their own, not at all. What is bounded in size is read so (one
-//! person, the versions of one person, at most 100 persons of a name); whoever adds a scan puts it on a thread of storage.
+//! person, at most 100 versions of one person, at most 100 persons of a name); what is longer runs on a thread of storage (`many`).
 
-use banyan_domain::limits::{FIND_LIMIT_MAX, PURPOSE_CHARS_MAX};
-use banyan_domain::policy::{Action, Fields, Resource, decide};
+use banyan_domain::limits::{FIND_LIMIT_MAX, HISTORY_PAGE_MAX, PURPOSE_CHARS_MAX};
+use banyan_domain::policy::Action;
 use banyan_domain::{
-    BirthDate, Cmnd, FieldFault, PersonId, PersonName, PersonVersion, Pin, Text, ValueFault,
-    View as _, ViewFault,
+    BirthDate, Cmnd, PersonId, PersonName, PersonVersion, Pin, Text, VersionNumber, ViewFault,
 };
 use banyan_storage::ReadView;
-use banyan_wire::errors::Code;
 use banyan_wire::internal_v1::StoredAccess;
 use banyan_wire::person;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::{
-    self, AsOf, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
+    AsOf, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
     GetHistoryResponse, GetPersonRequest, GetPersonResponse,
 };
 use prost::Message as _;
 
 use super::context::{CallContext, ServiceParts};
+use super::faults::{Faults, incomplete};
 use super::outcomes;
+use super::shown::{Room, judge, show, with_fields};
 
 /// Persons that a look-up returns where the caller names no limit.
 const FIND_LIMIT_DEFAULT: usize = 20;
@@ -56,7 +56,7 @@ impl ServiceParts {
         })?;
         let shown = found
             .iter()
-            .map(|person| show(context, Action::ReadPerson, person, person));
+            .map(|person| show(context.actor(), Action::ReadPerson, person));
         let mut shown = shown.collect::<Result<Vec<_>, _>>()?;
         let access = Access {
             method: "GetPerson",
@@ -82,7 +82,7 @@ impl ServiceParts {
         let (persons, more) = reading.read(|view| query.run(view))?;
         let shown = persons
             .iter()
-            .map(|person| show(context, Action::FindPersons, person, person))
+            .map(|person| show(context.actor(), Action::FindPersons, person))
             .collect::<Result<Vec<_>, _>>()?;
         let access = Access {
             method: "FindPersons",
@@ -105,24 +105,32 @@ impl ServiceParts {
         let mut faults = Faults::default();
         let purpose = faults.purpose(&request.purpose);
         let pin = faults.take("pin", Pin::parse(&request.pin));
+        let limit = faults.limit("limit", request.limit, HISTORY_PAGE_MAX, HISTORY_PAGE_MAX);
         let (Some(pin), Some(purpose)) = (pin, faults.none(purpose)?) else {
             return Err(incomplete("a pin is required"));
         };
         let reading = self
             .open_reading(context, request.consistency.as_ref())
             .await?;
-        let versions = reading.read(|view| match view.person_by_pin(&pin)? {
-            Some(person) => view.history(person),
-            None => Ok(Vec::new()),
-        })?;
+        let mut persons = Vec::new();
+        let mut versions = Vec::new();
+        let mut more = false;
         // Who may see a record follows from the record as it stands; its history goes with it.
-        let newest = versions.last();
-        let shown = versions
-            .iter()
-            .filter_map(|version| newest.map(|newest| (version, newest)))
-            .map(|(version, newest)| show(context, Action::ReadHistory, version, newest))
-            .collect::<Result<Vec<_>, _>>()?;
-        let persons = newest.map(|newest| newest.person).into_iter().collect();
+        if let Some(newest) = reading.read(|view| view.get_by_pin(&pin))? {
+            let fields = judge(context.actor(), Action::ReadHistory, &newest)?;
+            persons.push(newest.person);
+            let mut room = Room::default();
+            let visit = |version: PersonVersion| {
+                let version = with_fields(&version, fields);
+                more = versions.len() == limit || !room.takes(&version);
+                if !more {
+                    versions.push(version);
+                }
+                !more
+            };
+            let after = VersionNumber(request.after_version);
+            reading.read(|view| view.visit_history(newest.person, after, visit))?;
+        }
         let access = Access {
             method: "GetHistory",
             purpose,
@@ -130,7 +138,8 @@ impl ServiceParts {
         };
         self.record_access(context, access, reading.as_of()).await?;
         Ok(GetHistoryResponse {
-            versions: shown,
+            versions,
+            more,
             as_of: Some(self.close_reading(reading)?),
         })
     }
@@ -140,6 +149,18 @@ impl ServiceParts {
         &self,
         context: &CallContext,
         access: Access,
+        as_of: &AsOf,
+    ) -> Result<(), ErrorDetail> {
+        self.record_accesses(context, access, 0, as_of).await
+    }
+
+    /// As [`ServiceParts::record_access`], for a method that was asked for so many numbers: one record names everyone who was shown,
+    /// so that one append, and one sync, covers them all.
+    pub(super) async fn record_accesses(
+        &self,
+        context: &CallContext,
+        access: Access,
+        asked: u32,
         as_of: &AsOf,
     ) -> Result<(), ErrorDetail> {
         let begun = self.clock.monotonic();
@@ -158,6 +179,7 @@ impl ServiceParts {
                 .purpose
                 .map_or_else(String::new, |purpose| purpose.as_str().to_owned()),
             position: as_of.position,
+            asked,
         };
         self.stores
             .journal
@@ -213,15 +235,7 @@ impl Query {
             .birth_date
             .as_ref()
             .and_then(|date| faults.take_all(person::birth_date_from_wire(date, "birth_date")));
-        let limit = match usize::try_from(request.limit) {
-            Ok(0) => FIND_LIMIT_DEFAULT,
-            Ok(limit) if limit <= FIND_LIMIT_MAX => limit,
-            _ => {
-                let rule = format!("limit {} exceeds maximum {FIND_LIMIT_MAX}", request.limit);
-                faults.0.push(FieldFault::new("limit", rule));
-                FIND_LIMIT_DEFAULT
-            }
-        };
+        let limit = faults.limit("limit", request.limit, FIND_LIMIT_DEFAULT, FIND_LIMIT_MAX);
         let query = Self {
             pin,
             cmnd,
@@ -271,80 +285,5 @@ impl Query {
                 .as_ref()
                 .is_none_or(|name| data.name.search_key() == name.search_key())
             && self.birth_date.is_none_or(|date| data.birth_date == date)
-    }
-}
-
-/// Gathers what is wrong with a request.
-#[derive(Default)]
-struct Faults(Vec<FieldFault>);
-
-impl Faults {
-    fn take<T>(&mut self, field: &str, parsed: Result<T, ValueFault>) -> Option<T> {
-        parsed.map_err(|fault| self.0.push(fault.at(field))).ok()
-    }
-
-    fn take_all<T>(&mut self, parsed: Result<T, Vec<FieldFault>>) -> Option<T> {
-        parsed.map_err(|faults| self.0.extend(faults)).ok()
-    }
-
-    fn purpose(&mut self, text: &str) -> Option<Purpose> {
-        self.take("purpose", Text::optional(text))
-    }
-
-    /// The value, if no fault was found at all.
-    fn none<T>(self, value: T) -> Result<T, ErrorDetail> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(ErrorDetail::invalid_fields(&self.0))
-        }
-    }
-}
-
-fn incomplete(text: &str) -> ErrorDetail {
-    ErrorDetail::new(Code::QueryIncomplete, text)
-}
-
-/// A version as this caller may see it, judged by the record as it stands.
-fn show(
-    context: &CallContext,
-    action: Action,
-    version: &PersonVersion,
-    newest: &PersonVersion,
-) -> Result<v1::PersonVersion, ErrorDetail> {
-    let actor = context.actor();
-    let fields = decide(actor, action, &Resource::Record(&newest.data)).map_err(|denial| {
-        let principal = actor.principal.as_str();
-        tracing::warn!(principal, reason = denial.reason(), "read denied");
-        ErrorDetail::new(Code::NotAuthorised, denial.reason())
-    })?;
-    let whole = person::person_version_to_wire(version);
-    Ok(match fields {
-        Fields::All => whole,
-        Fields::Identity => identity_only(whole, fields),
-    })
-}
-
-/// The identity fields, and the names of all others. Made of what may be seen, so that a field added later is withheld.
-fn identity_only(whole: v1::PersonVersion, fields: Fields) -> v1::PersonVersion {
-    let data = whole.data.map(|data| v1::PersonData {
-        name: data.name,
-        birth_date: data.birth_date,
-        sex: data.sex,
-        nationalities: data.nationalities,
-        ..v1::PersonData::default()
-    });
-    v1::PersonVersion {
-        person_id: whole.person_id,
-        version: whole.version,
-        pin: whole.pin,
-        data,
-        life_status: whole.life_status,
-        withheld: fields
-            .withheld()
-            .iter()
-            .map(|field| (*field).to_owned())
-            .collect(),
-        ..v1::PersonVersion::default()
     }
 }

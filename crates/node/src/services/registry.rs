@@ -1,4 +1,4 @@
-//! `Registry`: the methods by name; who serves them stands in `forward`, what they do in `submit` and `read`.
+//! `Registry`: the methods by name; who serves them stands in `forward`, what they do in `submit`, `read`, `many` and `scan`.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::registry_server::Registry;
 use banyan_wire::v1::{
     Call, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
-    GetHistoryResponse, GetPersonRequest, GetPersonResponse, SubmitBatchRequest,
-    SubmitBatchResponse, SubmitRequest, SubmitResponse,
+    GetHistoryResponse, GetPersonRequest, GetPersonResponse, GetPersonsRequest, GetPersonsResponse,
+    ScanPersonsRequest, ScanPersonsResponse, SubmitBatchRequest, SubmitBatchResponse,
+    SubmitRequest, SubmitResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -71,6 +72,13 @@ impl Registry for RegistryService {
         serve!(self, request, GetPerson)
     }
 
+    async fn get_persons(
+        &self,
+        request: Request<GetPersonsRequest>,
+    ) -> Result<Response<GetPersonsResponse>, Status> {
+        serve!(self, request, GetPersons)
+    }
+
     async fn find_persons(
         &self,
         request: Request<FindPersonsRequest>,
@@ -83,6 +91,13 @@ impl Registry for RegistryService {
         request: Request<GetHistoryRequest>,
     ) -> Result<Response<GetHistoryResponse>, Status> {
         serve!(self, request, GetHistory)
+    }
+
+    async fn scan_persons(
+        &self,
+        request: Request<ScanPersonsRequest>,
+    ) -> Result<Response<ScanPersonsResponse>, Status> {
+        serve!(self, request, ScanPersons)
     }
 
     type CallsStream = Calls;

@@ -73,6 +73,9 @@ fn every_method_is_open_to_its_audience_and_closed_to_others() {
                 }
                 let answer = call(channel.clone(), row.path).await;
                 let refused = answer.as_ref().err().is_some_and(is_refusal);
+                // The empty message asks for everyone, and that is for the centre. What registrars may scan stands in `scan`.
+                let everyone = row.name == "ScanPersons" && who == "registrar";
+                let allowed = allowed && !everyone;
                 assert_eq!(refused, !allowed, "{who} calls {}: {answer:?}", row.name);
             }
         }

@@ -9,7 +9,8 @@ use banyan_wire::v1::consistency::Level;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::outcome::Result as Verdict;
 use banyan_wire::v1::{
-    Consistency, GetPersonRequest, GetPersonResponse, Linearizable, Local, Session,
+    Consistency, GetPersonRequest, GetPersonResponse, GetPersonsRequest, Linearizable, Local,
+    ScanPersonsRequest, Session,
 };
 use bytes::Bytes;
 use tonic::{Request, Status};
@@ -73,6 +74,57 @@ fn read(
     })
 }
 
+/// How the same read ends by the methods that read many, asked side by side.
+fn read_many(
+    cluster: &TestCluster,
+    node: usize,
+    pin: &str,
+    level: Level,
+) -> [(&'static str, Expected); 2] {
+    let consistency = Some(Consistency {
+        level: Some(level),
+        forward: false,
+    });
+    let mut many = Request::new(GetPersonsRequest {
+        pins: vec![pin.to_owned()],
+        consistency: consistency.clone(),
+        ..GetPersonsRequest::default()
+    });
+    many.set_timeout(DEADLINE);
+    let mut scan = Request::new(ScanPersonsRequest {
+        page_size: 1_000,
+        consistency,
+        ..ScanPersonsRequest::default()
+    });
+    scan.set_timeout(DEADLINE);
+    cluster.run(async {
+        let (mut first, mut second) = (cluster.centre(node).await, cluster.centre(node).await);
+        let begun = tokio::time::Instant::now();
+        let (many, scan) = tokio::join!(first.get_persons(many), second.scan_persons(scan));
+        assert!(
+            begun.elapsed() < DEADLINE + Duration::from_millis(500),
+            "a hang"
+        );
+        let many = many.map(|answer| answer.into_inner().answers[0].person.is_some());
+        let scan = scan.map(|answer| {
+            let mut persons = answer.into_inner().persons.into_iter();
+            persons.any(|person| person.pin == pin)
+        });
+        [("GetPersons", many), ("ScanPersons", scan)].map(|(method, found)| match found {
+            Ok(found) => {
+                assert!(found, "{method}: an answer without the person");
+                (method, Found)
+            }
+            Err(status) => (method, refusal(&status)),
+        })
+    })
+}
+
+fn refusal(status: &Status) -> Expected {
+    let detail = errors::from_status(status).expect("a detail");
+    Refused(detail.known_code().expect("a code"))
+}
+
 fn local(bound: Option<Duration>) -> Level {
     let max_staleness_ms = bound.map_or(0, |bound| bound.as_millis() as u64);
     Level::Local(Local { max_staleness_ms })
@@ -112,10 +164,7 @@ fn ended(answer: &Result<GetPersonResponse, Status>) -> Expected {
             assert!(response.person.is_some(), "an answer without the person");
             Found
         }
-        Err(status) => {
-            let detail = errors::from_status(status).expect("a detail");
-            Refused(detail.known_code().expect("a code"))
-        }
+        Err(status) => refusal(status),
     }
 }
 
@@ -155,8 +204,11 @@ fn check_row(
     row: Row,
 ) {
     for ((column, pin, level), expected) in columns(seen, new).into_iter().zip(row) {
-        let answer = read(cluster, node, &pin, level);
+        let answer = read(cluster, node, &pin, level.clone());
         assert_eq!(ended(&answer), expected, "{what}, {column}: {answer:?}");
+        for (method, ended) in read_many(cluster, node, &pin, level) {
+            assert_eq!(ended, expected, "{what}, {column}, {method}");
+        }
         if let Err(status) = &answer
             && expected == Refused(Code::TooStale)
         {

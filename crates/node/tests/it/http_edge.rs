@@ -37,7 +37,7 @@ fn status_of(answer: &str) -> u16 {
         .unwrap_or(0)
 }
 
-async fn get_tls(cluster: &TestCluster, leaf: Option<Leaf>, path: &str) -> String {
+pub(crate) async fn get_tls(cluster: &TestCluster, leaf: Option<Leaf>, path: &str) -> String {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(cluster.pki.server_ca().as_bytes()).expect("PEM");
     roots.add(ca).expect("a root");

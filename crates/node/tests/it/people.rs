@@ -2,9 +2,9 @@
 
 use banyan_wire::v1::command::Kind;
 use banyan_wire::v1::{
-    Command, CorrectPerson, Date, Death, DeathKind, DocumentKind, LegalBasis, PersonData,
-    PersonName, Place, RecordDeath, RegisterBirth, RegisterPerson, Sex, SourceDocument,
-    SubmitRequest,
+    Command, CorrectPerson, Date, Death, DeathKind, DocumentKind, Household, LegalBasis,
+    PersonData, PersonName, Place, RecordDeath, RegisterBirth, RegisterPerson, RelatedPerson,
+    Relation, Sex, SourceDocument, SubmitRequest,
 };
 
 /// Stands in every personal field that takes free text.
@@ -67,6 +67,23 @@ pub(crate) fn person(number: u64, province: &str) -> PersonData {
         permanent_residence: Some(place(province)),
         current_residence: Some(place(province)),
         ..PersonData::default()
+    }
+}
+
+/// The largest household that the registry keeps has 50 members, each with a name of 100 characters.
+pub(crate) fn household(members: usize) -> Household {
+    let member = |_| RelatedPerson {
+        name: Some(PersonName {
+            family: "ễ".repeat(30),
+            middle: "ộ".repeat(38),
+            given: "ậ".repeat(30),
+        }),
+        ..RelatedPerson::default()
+    };
+    Household {
+        relation: Relation::Head as i32,
+        members: (0..members).map(member).collect(),
+        ..Household::default()
     }
 }
 

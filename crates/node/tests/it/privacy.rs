@@ -9,7 +9,8 @@ use banyan_wire::v1::command::Kind;
 use banyan_wire::v1::get_person_request::Number;
 use banyan_wire::v1::outcome::Result as OutcomeResult;
 use banyan_wire::v1::{
-    FindPersonsRequest, GetHistoryRequest, GetPersonRequest, SubmitBatchRequest, SubmitRequest,
+    FindPersonsRequest, GetHistoryRequest, GetPersonRequest, GetPersonsRequest, ScanPersonsRequest,
+    SubmitBatchRequest, SubmitRequest,
 };
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -120,6 +121,25 @@ fn no_log_line_holds_a_marked_value() {
                 };
                 let _ = registry.get_history(history).await;
             }
+            for wrong in [MARKER.to_owned(), pins[1].clone()] {
+                let many = GetPersonsRequest {
+                    pins: vec![pins[0].clone(), wrong],
+                    purpose: format!("{MARKER} purpose"),
+                    ..Default::default()
+                };
+                let _ = registry.get_persons(many).await;
+            }
+            let scan = ScanPersonsRequest {
+                page_size: 1,
+                purpose: format!("{MARKER} purpose"),
+                ..Default::default()
+            };
+            let page = registry.scan_persons(scan).await.unwrap().into_inner();
+            let next = ScanPersonsRequest {
+                cursor: page.cursor,
+                ..Default::default()
+            };
+            registry.scan_persons(next).await.unwrap();
             let find = FindPersonsRequest {
                 name: Some(people::name(1)),
                 birth_date: Some(people::date(1990, 5, 17)),

@@ -157,6 +157,67 @@ fn history_keeps_every_version_oldest_first() {
     });
 }
 
+/// A record with a history of this length, all but the first version by corrections. Its number.
+async fn record_with_history(registry: &mut RegistryClient<Channel>, versions: u32) -> String {
+    let (pin, _) = accepted_pin(registry, 1, people::register(1, HA_NOI)).await;
+    for version in 1..versions {
+        let mut data = people::person(1, HA_NOI);
+        data.religion = format!("{:02}", version % 90);
+        let number = u64::from(version) + 1;
+        let command = people::correct(number, &pin, version, data);
+        accepted_pin(registry, number, command).await;
+    }
+    pin
+}
+
+fn page_of(pin: &str, limit: u32, after_version: u32) -> GetHistoryRequest {
+    GetHistoryRequest {
+        pin: pin.to_owned(),
+        limit,
+        after_version,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_long_history_comes_in_pages() {
+    let cluster = TestCluster::start(1);
+    cluster.run(async {
+        let mut registry = cluster.centre(0).await;
+        let pin = record_with_history(&mut registry, 250).await;
+        // limit, after: versions in the page, and whether there are more.
+        let table = [
+            (0, 0, 1..=100, true),
+            (100, 100, 101..=200, true),
+            (100, 200, 201..=250, false),
+            (50, 200, 201..=250, false),
+            (49, 200, 201..=249, true),
+            (1, 0, 1..=1, true),
+            (1, 249, 250..=250, false),
+        ];
+        for (limit, after, expected, more) in table {
+            let page = registry.get_history(page_of(&pin, limit, after)).await;
+            let page = page.unwrap().into_inner();
+            let versions: Vec<u32> = page.versions.iter().map(|one| one.version).collect();
+            assert_eq!(versions, expected.collect::<Vec<_>>());
+            assert_eq!(page.more, more, "{limit} after {after}");
+        }
+        for after in [250, 251, u32::MAX] {
+            let page = registry.get_history(page_of(&pin, 0, after)).await;
+            let page = page.unwrap().into_inner();
+            assert!(page.versions.is_empty() && !page.more && page.as_of.is_some());
+        }
+        let status = registry
+            .get_history(page_of("12", 101, 0))
+            .await
+            .unwrap_err();
+        let detail = errors::from_status(&status).unwrap();
+        assert_eq!(detail.known_code(), Some(Code::InvalidFields));
+        let fields: Vec<&str> = detail.faults.iter().map(|one| one.field.as_str()).collect();
+        assert_eq!(fields, ["pin", "limit"]);
+    });
+}
+
 #[test]
 fn persons_are_found_by_number_name_and_birth_date_together() {
     let cluster = TestCluster::start(1);

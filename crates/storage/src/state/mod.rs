@@ -1,6 +1,7 @@
 //! The state store: everything that is replicated, on a RocksDB that writes no log of its own.
 //!
-//! * [`StateStore`]: the handle. One thread applies, one flushes and takes checkpoints, one hashes.
+//! * [`StateStore`]: the handle. One thread applies, one flushes and takes checkpoints, one hashes, two do
+//!   long reads.
 //! * [`ReadView`]: one snapshot for a whole request; it is what `apply` sees, too.
 //! * [`schema`]: the keys.
 //! * [`Checkpoint`], [`Incoming`] and [`VerifiedCheckpoint`]: how a state leaves a node and how it arrives.
@@ -13,6 +14,7 @@ mod core;
 mod digest;
 mod generation;
 mod install;
+mod readers;
 pub mod schema;
 mod store;
 mod upkeep;
@@ -23,5 +25,6 @@ pub use apply::{EntryKind, EntryResult, StateEntry};
 pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointManifest, ManifestError, VerifyError};
 pub use digest::DigestState;
 pub use install::{Incoming, InstallError, InstallStep, VerifiedCheckpoint};
+pub use readers::ReadersBusy;
 pub use store::StateStore;
 pub use view::{Applied, Found, ReadView};

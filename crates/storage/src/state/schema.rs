@@ -25,7 +25,7 @@
 
 use banyan_domain::{
     AreaCode, Cmnd, EventSequence, FormKey, IdempotencyKey, NameKey, PersonId, Pin, PinBucket,
-    PinPage, Principal, VersionNumber,
+    PinPage, Principal, ProvinceCode, VersionNumber,
 };
 
 /// The column families.
@@ -151,6 +151,26 @@ pub fn pin_key(pin: &Pin) -> [u8; 6] {
 #[must_use]
 pub fn pin_bucket_key(bucket: &PinBucket, serial: u32) -> [u8; 6] {
     pin_number_key(decimal(&bucket.digits()) * 1_000_000 + u64::from(serial))
+}
+
+/// Where the numbers that open with a province begin, and the key after them; without a province, those of all numbers.
+#[must_use]
+pub fn pin_range(province: Option<ProvinceCode>) -> [[u8; 6]; 2] {
+    let numbers = match province {
+        // A zero, the two digits of the province, and nine more.
+        Some(province) => {
+            let code = decimal(province.as_str().as_bytes());
+            [code, code + 1].map(|code| code * 1_000_000_000)
+        }
+        None => [0, 1_000_000_000_000],
+    };
+    numbers.map(pin_number_key)
+}
+
+/// Key of the number that follows this one.
+#[must_use]
+pub fn pin_key_after(pin: &Pin) -> [u8; 6] {
+    pin_number_key(decimal(pin.as_bytes()) + 1)
 }
 
 /// The number in a PIN's key.

@@ -17,6 +17,7 @@ use super::core::{self, Core, Counters, Paths, Published, int_property};
 use super::digest::{self, DigestBoard, DigestState};
 use super::generation;
 use super::install::{Incoming, InstallError, VerifiedCheckpoint};
+use super::readers::{Readers, ReadersBusy};
 use super::schema::Family;
 use super::upkeep::{self, UpkeepJob};
 use super::view::{Applied, ReadView};
@@ -39,6 +40,7 @@ struct Inner {
     apply_jobs: Mutex<Option<SyncSender<ApplyJob>>>,
     upkeep_jobs: Mutex<Option<SyncSender<UpkeepJob>>>,
     threads: Vec<JoinHandle<()>>,
+    readers: Readers,
 }
 
 impl std::fmt::Debug for StateStore {
@@ -139,6 +141,7 @@ impl StateStore {
             apply_jobs: Mutex::new(Some(apply_sender)),
             upkeep_jobs: Mutex::new(Some(upkeep_sender)),
             threads,
+            readers: Readers::start().map_err(io_error)?,
         })))
     }
 
@@ -190,13 +193,26 @@ impl StateStore {
         }
     }
 
-    /// One snapshot of the state, for all reads of a request. It pins old data: not to be kept longer than a request takes.
+    /// One snapshot of the state, for all reads of a request or of a scan. While it lives, compaction keeps what it holds of every key that
+    /// is written or deleted meanwhile, and the whole generation if a snapshot is installed: whoever keeps it longer than a request takes has
+    /// a bound on how many and how long.
     ///
     /// # Errors
     /// The sticky fault.
     pub fn view(&self) -> Result<ReadView, Fault> {
         self.0.core.fault.check()?;
         ReadView::of(self.0.core.current())
+    }
+
+    /// Does a long read on a thread of its own, with a view that it brings along. Resolves with what it returns.
+    ///
+    /// # Errors
+    /// [`ReadersBusy`] at once; a fault that is not sticky if the store was closed meanwhile.
+    pub fn read_apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Pending<T>, ReadersBusy> {
+        self.0.readers.read(work)
     }
 
     /// Makes what is applied durable, both families at once. Resolves with the position that is durable then.

@@ -1,5 +1,7 @@
 //! One snapshot of the state: what `apply` decides on, and what every read of a request sees.
 
+mod pages;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -133,20 +135,6 @@ impl ReadView {
         Ok(found)
     }
 
-    /// All versions of a person, oldest first; empty if there is no such person.
-    ///
-    /// # Errors
-    /// [`ViewFault`].
-    pub fn history(&self, person: PersonId) -> Result<Vec<PersonVersion>, ViewFault> {
-        let mut versions = Vec::new();
-        self.scan_versions(person, |version| {
-            versions.push(version);
-            true
-        })?;
-        versions.reverse();
-        Ok(versions)
-    }
-
     /// One version of a person.
     ///
     /// # Errors
@@ -239,11 +227,7 @@ impl ReadView {
             &[schema::PIN],
             &[schema::PIN + 1],
             |key, plain| {
-                let number = schema::parse_pin_key(key)
-                    .ok_or_else(|| fault("a PIN key has a wrong length"))?;
-                let pin = Pin::parse(&format!("{number:012}"))
-                    .map_err(|_| fault("a PIN key holds no valid number"))?;
-                visit(pin, decode_person(plain)?)?;
+                visit(decode_pin(key)?, decode_person(plain)?)?;
                 Ok(true)
             },
         )
@@ -458,6 +442,11 @@ fn decode_counters(plain: &[u8]) -> Result<Counters, ViewFault> {
         persons: u64::from_be_bytes(persons),
         last_time: Timestamp(i64::from_be_bytes(time)),
     })
+}
+
+fn decode_pin(key: &[u8]) -> Result<Pin, ViewFault> {
+    let number = schema::parse_pin_key(key).ok_or_else(|| fault("a PIN key has a wrong length"))?;
+    Pin::parse(&format!("{number:012}")).map_err(|_| fault("a PIN key holds no valid number"))
 }
 
 fn decode_person(plain: &[u8]) -> Result<PersonId, ViewFault> {

@@ -8,5 +8,6 @@ mod identity;
 mod install;
 mod journal;
 mod log;
+mod pages;
 mod state;
 mod workload;

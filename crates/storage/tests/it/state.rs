@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use banyan_domain::{
-    BirthDate, EventSequence, NameKey, PersonId, Pin, PinBucket, PinPage, Position, ProvinceCode,
-    Sex, View,
+    BirthDate, EventSequence, NameKey, PersonId, PersonVersion, Pin, PinBucket, PinPage, Position,
+    ProvinceCode, Sex, VersionNumber, View,
 };
 use banyan_storage::{DigestState, EntryKind, ReadView, StateEntry, StoreOptions, Stores};
 use proptest::prelude::*;
@@ -62,6 +62,17 @@ proptest! {
     }
 }
 
+fn history_after(view: &ReadView, person: PersonId, after: u32) -> Vec<PersonVersion> {
+    let mut versions = Vec::new();
+    let visit = |version| {
+        versions.push(version);
+        true
+    };
+    view.visit_history(person, VersionNumber(after), visit)
+        .unwrap();
+    versions
+}
+
 /// Everything that the model knows must be in the store, and nothing else.
 fn compare(view: &ReadView, workload: &Workload) {
     let model = &workload.model;
@@ -75,7 +86,10 @@ fn compare(view: &ReadView, workload: &Workload) {
     assert_eq!(view.audit_from(0, 0, usize::MAX).unwrap(), model.audit());
     for person in (1..counters.next_person).map(PersonId) {
         let history: Vec<_> = model.history(person).cloned().collect();
-        assert_eq!(view.history(person).unwrap(), history);
+        assert_eq!(history_after(view, person, 0), history);
+        for (after, rest) in [(1, &history[1..]), (u32::MAX - 1, &[]), (u32::MAX, &[])] {
+            assert_eq!(history_after(view, person, after), rest);
+        }
         let newest = model.version(person).unwrap().unwrap();
         assert_eq!(view.version(person).unwrap().as_ref(), Some(&newest));
         assert_eq!(

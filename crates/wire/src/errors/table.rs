@@ -109,6 +109,8 @@ codes! {
         "the token is of another cluster, or of another incarnation of this one" => "Drop the token and read again; it says nothing about this cluster.";
     TokenAhead 114 "BNY-0114" "TOKEN_AHEAD" Request FailedPrecondition 409
         "the token is ahead of all that the cluster has committed" => "Check where the token comes from; this cluster never gave it out.";
+    CursorExpired 115 "BNY-0115" "CURSOR_EXPIRED" Request FailedPrecondition 410
+        "the node does not hold the scan that the cursor goes on with" => "Begin the scan again without a cursor; its pages are then of a newer state.";
 
     IdentityMissing 201 "BNY-0201" "IDENTITY_MISSING" Denied Unauthenticated 401
         "the certificate does not carry exactly one Banyan identity" => "Use a certificate made by `banyan pki`, or with one banyan:// URI.";

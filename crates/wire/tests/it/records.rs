@@ -57,6 +57,7 @@ proptest! {
         persons in prop::collection::vec(any::<u64>(), 0..5),
         purpose in "[a-zà-ỹ ]{0,40}",
         time in any::<i64>(),
+        asked in any::<u32>(),
     ) {
         let access = record::Access {
             time: Timestamp(time),
@@ -66,6 +67,7 @@ proptest! {
             persons: persons.into_iter().map(PersonId).collect(),
             purpose,
             position: 7,
+            asked,
         };
         let bytes = record::encode_access(&access);
         prop_assert_eq!(record::decode_access(&bytes).unwrap(), access);

@@ -97,6 +97,10 @@ fn messages_about_people_show_nothing_of_them() {
         pin: text(),
         ..Default::default()
     });
+    hides(&v1::GetPersonsRequest {
+        pins: vec![text()],
+        ..Default::default()
+    });
     hides(&v1::GetHistoryRequest {
         pin: text(),
         ..Default::default()
