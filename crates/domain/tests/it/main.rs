@@ -4,8 +4,10 @@
 mod allotment;
 mod fixtures;
 mod grouping;
+mod keys;
 mod parsers;
 mod paths;
 mod policy_table;
 mod scripts;
 mod story;
+mod told;

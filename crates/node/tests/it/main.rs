@@ -9,6 +9,7 @@ mod cluster;
 mod config;
 mod consistency;
 mod http_edge;
+mod keys;
 mod lifecycle;
 mod people;
 mod privacy;

@@ -13,6 +13,7 @@ mod core;
 mod digest;
 mod generation;
 mod install;
+mod markers;
 pub mod schema;
 mod store;
 mod upkeep;
