@@ -5,7 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use banyan_drill::import::Progress;
+use banyan_domain::Timestamp;
+use banyan_drill::import::{Progress, still_good};
 use serde::{Deserialize, Serialize};
 
 /// Bytes at either end of the input by which it is known again.
@@ -19,6 +20,9 @@ const SAVE_EVERY: Duration = Duration::from_millis(500);
 pub(crate) struct State {
     /// Hash of the input's size and both its ends.
     content: String,
+    /// When the keys of its rows are said to be made, in milliseconds: rows that are sent again keep theirs.
+    #[serde(default)]
+    keys_made_ms: i64,
     pub(crate) rows: u64,
     pub(crate) imported: u64,
     pub(crate) replayed: u64,
@@ -29,9 +33,10 @@ pub(crate) struct State {
 
 impl State {
     /// Nothing done yet of the input with that content.
-    pub(crate) fn start(content: String) -> Self {
+    pub(crate) fn start(content: String, keys_made: Timestamp) -> Self {
         Self {
             content,
+            keys_made_ms: keys_made.get(),
             rows: 0,
             imported: 0,
             replayed: 0,
@@ -40,10 +45,25 @@ impl State {
         }
     }
 
+    /// When the keys of the rows are said to be made.
+    pub(crate) const fn keys_made(&self) -> Timestamp {
+        Timestamp(self.keys_made_ms)
+    }
+
+    /// The same, with keys that do not expire soon.
+    pub(crate) fn with_good_keys(self, now: Timestamp) -> Self {
+        let made = still_good(Some(self.keys_made()), now);
+        Self {
+            keys_made_ms: made.get(),
+            ..self
+        }
+    }
+
     /// The state after `progress` more than this one.
     pub(crate) fn advanced(&self, progress: &Progress, rejects_bytes: u64) -> Self {
         Self {
             content: self.content.clone(),
+            keys_made_ms: self.keys_made_ms,
             rows: self.rows + progress.settled,
             imported: self.imported + progress.imported,
             replayed: self.replayed + progress.replayed,
@@ -154,7 +174,7 @@ mod tests {
             rejected: 1,
             ..Progress::default()
         };
-        let state = State::start(content.clone()).advanced(&progress, 77);
+        let state = State::start(content.clone(), Timestamp(7)).advanced(&progress, 77);
         checkpoint.save(&state, true).unwrap();
         assert_eq!(checkpoint.load(&content).unwrap(), Some(state));
         std::fs::write(&input, "two").unwrap();

@@ -7,7 +7,7 @@ use banyan_wire::v1;
 use banyan_wire::v1::{BatchAnswer, ErrorDetail, batch_answer};
 use tonic::Status;
 
-use crate::client::{Client, write_error};
+use crate::client::{Client, is_about_the_key, reason_of_key, write_error};
 use crate::error::CallError;
 use crate::journey::End;
 use crate::link::timed;
@@ -206,7 +206,16 @@ impl Ledger {
         for (entry, answer) in self.open().zip(answers) {
             let trouble = match answer.answer {
                 Some(batch_answer::Answer::Outcome(outcome)) if outcome.result.is_some() => {
-                    entry.answer = Some(Ok(outcome));
+                    let unknown = entry.maybe_applied && !dry_run && is_about_the_key(&outcome);
+                    entry.answer = Some(if unknown {
+                        Err(CallError::OutcomeUnknown {
+                            key: entry.key,
+                            reason: reason_of_key(&outcome),
+                            stats: stats.clone(),
+                        })
+                    } else {
+                        Ok(outcome)
+                    });
                     entry.command = None;
                     continue;
                 }

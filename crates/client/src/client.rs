@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use banyan_domain::IdempotencyKey;
+use banyan_wire::errors::Code;
 use banyan_wire::v1;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -220,6 +221,15 @@ impl Client {
             })
             .await;
         match answer {
+            Ok(outcome)
+                if journey.maybe_applied() && !options.dry_run && is_about_the_key(&outcome) =>
+            {
+                Err(CallError::OutcomeUnknown {
+                    key,
+                    reason: reason_of_key(&outcome),
+                    stats: journey.stats(),
+                })
+            }
             Ok(outcome) => {
                 journey.note_leader();
                 Ok(Submitted {
@@ -295,6 +305,28 @@ pub(crate) fn whole(outcome: Option<v1::Outcome>) -> Result<v1::Outcome, Status>
     outcome
         .filter(|outcome| outcome.result.is_some())
         .ok_or_else(|| Status::unknown("the answer holds no outcome"))
+}
+
+/// Whether the registry refused a key for its age: that settles this try, and says nothing about an earlier one.
+pub(crate) fn is_about_the_key(outcome: &v1::Outcome) -> bool {
+    rejected(outcome).is_some_and(|rejected| {
+        let code = rejected.code.parse();
+        matches!(code, Ok(Code::KeyExpired | Code::KeyAhead))
+    })
+}
+
+/// The words of such a refusal.
+pub(crate) fn reason_of_key(outcome: &v1::Outcome) -> String {
+    rejected(outcome).map_or_else(String::new, |rejected| {
+        format!("{} {}: {}", rejected.code, rejected.name, rejected.message)
+    })
+}
+
+fn rejected(outcome: &v1::Outcome) -> Option<&v1::Rejected> {
+    match &outcome.result {
+        Some(v1::outcome::Result::Rejected(rejected)) => Some(rejected),
+        _ => None,
+    }
 }
 
 /// How a write ends without an outcome. Once a try may have been proposed, nothing but an outcome settles it.

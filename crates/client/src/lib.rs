@@ -16,6 +16,8 @@
 //!   retry with the first outcome, so a write takes effect at most once, however often it is sent.
 //! - A write whose fate is not known is never reported as failed: it ends as [`CallError::OutcomeUnknown`] with its
 //!   key, and sending it again with that key settles it. Every other error means that it had no effect.
+//! - A key is made once for each command ([`new_key`]) and is good for 30 days: within them every retry gets the first outcome,
+//!   after them it is refused. A key refused for its age after a try whose fate is not known leaves that fate unknown.
 //! - Writes go to the node that led last and follow leader hints; reads go to the home endpoints first.
 //! - Calls about one node ([`Client::status`], [`Client::get_digest`], [`Client::take_snapshot`]) go to that node only.
 

@@ -72,7 +72,8 @@ impl Trouble {
         let next = match code.map(Code::kind) {
             _ if !detail.leader_endpoint.is_empty() => Next::Leader(detail.leader_endpoint.clone()),
             Some(Kind::Request | Kind::Denied | Kind::Rejection) => Next::Refused,
-            Some(Kind::Unavailable) if code == Some(Code::Overloaded) => {
+            // All nodes would say the same.
+            Some(Kind::Unavailable) if matches!(code, Some(Code::Overloaded | Code::KeysFull)) => {
                 Next::Wait(detail.retry_after().unwrap_or_default())
             }
             // A code of a newer node is taken as transient: the deadline bounds the tries.

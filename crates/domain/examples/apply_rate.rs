@@ -14,6 +14,8 @@ use banyan_domain::{
 };
 
 const BATCH: usize = 500;
+/// When the keys are made and the commands decided.
+const TIME: Timestamp = Timestamp(1_795_323_600_000);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let persons: u64 = std::env::args()
@@ -33,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let context = ApplyContext {
                 position,
                 ordinal,
-                time: Timestamp(1_795_323_600_000),
+                time: TIME,
             };
             let start = Instant::now();
             let transition = apply(&overlay, &context, envelope)?;
@@ -108,16 +110,17 @@ fn envelope(number: u64) -> Result<Envelope, FieldFault> {
         household: None,
         cmnd: Some(Cmnd::parse(&format!("{number:09}")).map_err(at("cmnd"))?),
     };
-    let mut key = [0; 16];
-    key[8..].copy_from_slice(&number.to_be_bytes());
+    let mut random = [0; 10];
+    random[3..].copy_from_slice(&number.to_be_bytes()[1..]);
+    let key = IdempotencyKey::new(TIME, random);
     Ok(Envelope {
         actor: Actor {
             principal: Principal::new("centre@central").map_err(at("principal"))?,
             role: Role::Centre,
             admitted_by: NodeId(1),
         },
-        key: IdempotencyKey(key),
-        fingerprint: Fingerprint(key),
+        key,
+        fingerprint: Fingerprint(*key.as_bytes()),
         salt: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         head: CommandHead {
             office: Office::new("001-QLHC").map_err(at("office"))?,

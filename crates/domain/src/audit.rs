@@ -1,6 +1,7 @@
 //! The audit record of a decision: one for each command that was applied, refused and replayed ones too.
 
-use crate::ids::{IdempotencyKey, PersonId, Position, Timestamp, VersionNumber};
+use crate::idempotency::IdempotencyKey;
+use crate::ids::{PersonId, Position, Timestamp, VersionNumber};
 use crate::provenance::{Actor, CommandName, Office};
 
 /// How a command was decided.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::codes::Sex;
 use crate::date::CalendarDate;
-use crate::ids::{Fingerprint, IdempotencyKey, VersionNumber};
+use crate::idempotency::IdempotencyKey;
+use crate::ids::{Fingerprint, VersionNumber};
 use crate::name::PersonName;
 use crate::person::{Death, Ethnicity, Nationalities, PersonData, RelatedPerson};
 use crate::pin::Pin;

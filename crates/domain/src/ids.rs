@@ -95,11 +95,6 @@ macro_rules! bytes16 {
 }
 
 bytes16! {
-    /// Names one request of one principal: a retry carries the same key and gets the first outcome.
-    /// Chosen by the client (a UUIDv7, RFC 9562); holds nothing about a person.
-    IdempotencyKey
-}
-bytes16! {
     /// First 16 bytes of the BLAKE3 hash of a command as the client sent it: tells a retry from a reused key.
     Fingerprint
 }

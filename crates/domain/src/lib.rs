@@ -16,6 +16,7 @@ mod command;
 mod date;
 mod event;
 mod faults;
+mod idempotency;
 mod ids;
 mod letters;
 pub mod limits;
@@ -34,7 +35,7 @@ mod transition;
 mod units;
 mod view;
 
-pub use apply::{ApplyContext, apply};
+pub use apply::{ApplyContext, apply, expire};
 pub use audit::{AuditRecord, Decision};
 pub use codes::{BloodGroup, DeathKind, FindingCode, LifeStatus, MaritalStatus, Relation, Sex};
 pub use command::{
@@ -44,13 +45,11 @@ pub use command::{
 pub use date::{BirthDate, CalendarDate, DeathDate};
 pub use event::{Event, EventKind};
 pub use faults::{FieldFault, ValueFault};
-pub use ids::{
-    EventSequence, Fingerprint, IdempotencyKey, NodeId, PersonId, Position, Timestamp,
-    VersionNumber,
-};
+pub use idempotency::{IdempotencyKey, Standing};
+pub use ids::{EventSequence, Fingerprint, NodeId, PersonId, Position, Timestamp, VersionNumber};
 pub use memory::{MemoryView, OverlayView};
 pub use name::{NameKey, PersonName};
-pub use outcome::{Accepted, Outcome, StoredOutcome};
+pub use outcome::{Accepted, Judged, Outcome, StoredOutcome, Verdict};
 pub use page::PinPage;
 pub use person::{
     Death, Ethnicity, Finding, Household, Nationalities, PersonData, PersonVersion, RelatedPerson,

@@ -49,6 +49,22 @@ pub const FINDINGS_MAX: usize = 64;
 /// Commands in one batch, and so in one log entry.
 pub const BATCH_COMMANDS_MAX: usize = 1_000;
 
+/// How long the first outcome under an idempotency key is answered again, in milliseconds after the key was made: 30 days.
+/// Older keys are refused.
+pub const KEY_WINDOW_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// How far ahead of replicated time a key may have been made, in milliseconds: 5 minutes, for clients whose clock is wrong.
+pub const KEY_AHEAD_MAX_MS: i64 = 5 * 60 * 1_000;
+
+/// Outcomes under idempotency keys that are stored at once; beyond it new keys are refused and none is dropped before its time.
+/// In one window a whole population of 100 million may be registered, beside 130 million commands at 50 a second. ADR 0022
+/// says what they cost.
+pub const KEYS_STORED_MAX: u64 = 250_000_000;
+
+/// Expired keys that one log entry drops beyond one for each of its commands: a backlog shrinks with every entry, and no
+/// entry is held up for long.
+pub const KEYS_DROPPED_BEYOND_COMMANDS: usize = 64;
+
 /// Persons that one look-up returns.
 pub const FIND_LIMIT_MAX: usize = 100;
 
@@ -84,4 +100,7 @@ const _: () = assert!(NAME_CHARS_MAX <= RAW_TEXT_CHARS_MAX);
 const _: () = assert!(PIN_TRIES_MAX < BUCKET_NUMBERS as usize);
 const _: () = assert!(BUCKET_NUMBERS.div_ceil(PAGE_NUMBERS) == BUCKET_PAGES as u32);
 const _: () = assert!(BUCKET_PAGES <= 256 && PAGE_NUMBERS <= u16::MAX as u32);
+const _: () = assert!(0 < KEY_AHEAD_MAX_MS && KEY_AHEAD_MAX_MS < KEY_WINDOW_MS);
+const _: () =
+    assert!(KEYS_DROPPED_BEYOND_COMMANDS > 0 && KEYS_STORED_MAX > BATCH_COMMANDS_MAX as u64);
 const _: () = assert!(YEAR_MIN < 1900 && YEAR_MAX == 2399);

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::audit::AuditRecord;
 use crate::event::Event;
-use crate::ids::{IdempotencyKey, PersonId, VersionNumber};
+use crate::idempotency::IdempotencyKey;
+use crate::ids::{PersonId, Timestamp, VersionNumber};
 use crate::name::NameKey;
 use crate::outcome::StoredOutcome;
 use crate::page::PinPage;
@@ -18,13 +19,14 @@ use crate::view::{Counters, View, ViewFault};
 /// What a list of mutations says about the keys it touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Changes {
-    versions: BTreeMap<PersonId, Box<PersonVersion>>,
+    versions: BTreeMap<(PersonId, VersionNumber), Box<PersonVersion>>,
     pins: BTreeMap<Pin, PersonId>,
     pages: BTreeMap<PinPage, u16>,
     full_pages: BTreeMap<PinBucket, u16>,
     cmnds: BTreeMap<Cmnd, Option<PersonId>>,
     forms: BTreeMap<FormKey, PersonId>,
-    outcomes: BTreeMap<IdempotencyKey, BTreeMap<Principal, Box<StoredOutcome>>>,
+    /// None: dropped.
+    outcomes: BTreeMap<IdempotencyKey, BTreeMap<Principal, Option<Box<StoredOutcome>>>>,
     counters: Option<Counters>,
 }
 
@@ -32,7 +34,8 @@ impl Changes {
     fn absorb(&mut self, mutation: Mutation) {
         match mutation {
             Mutation::PutVersion(version) => {
-                self.versions.insert(version.person, version);
+                self.versions
+                    .insert((version.person, version.version), version);
             }
             Mutation::BindPin { pin, person } => {
                 self.pins.insert(pin, person);
@@ -60,7 +63,13 @@ impl Changes {
                 self.outcomes
                     .entry(key)
                     .or_default()
-                    .insert(principal, stored);
+                    .insert(principal, Some(stored));
+            }
+            Mutation::DropOutcome { principal, key } => {
+                self.outcomes
+                    .entry(key)
+                    .or_default()
+                    .insert(principal, None);
             }
             Mutation::PutCounters(counters) => self.counters = Some(counters),
             // Apply reads none of these.
@@ -71,8 +80,35 @@ impl Changes {
         }
     }
 
-    fn outcome(&self, principal: &Principal, key: &IdempotencyKey) -> Option<&StoredOutcome> {
-        self.outcomes.get(key)?.get(principal).map(AsRef::as_ref)
+    fn newest(&self, person: PersonId) -> Option<&PersonVersion> {
+        let versions = (person, VersionNumber(0))..=(person, VersionNumber(u32::MAX));
+        let (_, newest) = self.versions.range(versions).next_back()?;
+        Some(newest)
+    }
+
+    fn version_at(&self, person: PersonId, version: VersionNumber) -> Option<&PersonVersion> {
+        self.versions.get(&(person, version)).map(AsRef::as_ref)
+    }
+
+    /// What stands under the key; none inside if it was dropped, none outside if it was not touched.
+    fn outcome(
+        &self,
+        principal: &Principal,
+        key: &IdempotencyKey,
+    ) -> Option<Option<&StoredOutcome>> {
+        let stored = self.outcomes.get(key)?.get(principal)?;
+        Some(stored.as_ref().map(AsRef::as_ref))
+    }
+
+    /// Keys from `from` on, in order, each with whether its outcome was dropped.
+    fn keys_from(
+        &self,
+        from: IdempotencyKey,
+    ) -> impl Iterator<Item = (IdempotencyKey, &Principal, bool)> {
+        self.outcomes.range(from..).flat_map(|(key, outcomes)| {
+            let each = outcomes.iter();
+            each.map(|(principal, stored)| (*key, principal, stored.is_none()))
+        })
     }
 }
 
@@ -104,9 +140,20 @@ impl<'a, V: View> OverlayView<'a, V> {
 
 impl<V: View> View for OverlayView<'_, V> {
     fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault> {
-        match self.changes.versions.get(&person) {
-            Some(version) => Ok(Some(version.as_ref().clone())),
+        match self.changes.newest(person) {
+            Some(version) => Ok(Some(version.clone())),
             None => self.base.version(person),
+        }
+    }
+
+    fn version_at(
+        &self,
+        person: PersonId,
+        version: VersionNumber,
+    ) -> Result<Option<PersonVersion>, ViewFault> {
+        match self.changes.version_at(person, version) {
+            Some(version) => Ok(Some(version.clone())),
+            None => self.base.version_at(person, version),
         }
     }
 
@@ -137,9 +184,34 @@ impl<V: View> View for OverlayView<'_, V> {
         key: &IdempotencyKey,
     ) -> Result<Option<StoredOutcome>, ViewFault> {
         match self.changes.outcome(principal, key) {
-            Some(stored) => Ok(Some(stored.clone())),
+            Some(stored) => Ok(stored.cloned()),
             None => self.base.outcome(principal, key),
         }
+    }
+
+    fn stored_keys(
+        &self,
+        from: IdempotencyKey,
+        until: Timestamp,
+        count_max: usize,
+    ) -> Result<Vec<(IdempotencyKey, Principal)>, ViewFault> {
+        let dropped: BTreeSet<_> = self
+            .changes
+            .keys_from(from)
+            .filter(|(.., gone)| *gone)
+            .collect();
+        // However many of the first keys were dropped here, enough others are among these.
+        let base = self
+            .base
+            .stored_keys(from, until, count_max.saturating_add(dropped.len()))?;
+        let mut keys: BTreeSet<_> = base
+            .into_iter()
+            .filter(|(key, principal)| !dropped.contains(&(*key, principal, true)))
+            .collect();
+        let pending = self.changes.keys_from(from).filter(|(.., gone)| !*gone);
+        let pending = pending.map(|(key, principal, _)| (key, principal.clone()));
+        keys.extend(first_keys(pending, until, count_max));
+        Ok(first_keys(keys.into_iter(), until, count_max))
     }
 
     fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {
@@ -181,11 +253,27 @@ impl<V: View> View for OverlayView<'_, V> {
     }
 }
 
+/// The keys made before `until` and the first that was not; at most `count_max`.
+fn first_keys(
+    keys: impl Iterator<Item = (IdempotencyKey, Principal)>,
+    until: Timestamp,
+    count_max: usize,
+) -> Vec<(IdempotencyKey, Principal)> {
+    let mut first = Vec::new();
+    for key in keys.take(count_max) {
+        let last = key.0.made() >= until;
+        first.push(key);
+        if last {
+            break;
+        }
+    }
+    first
+}
+
 /// A whole registry in memory: the reference model that stores are compared with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryView {
     changes: Changes,
-    history: BTreeMap<(PersonId, VersionNumber), PersonVersion>,
     names: BTreeSet<(NameKey, PersonId)>,
     events: Vec<Event>,
     audit: Vec<AuditRecord>,
@@ -202,9 +290,9 @@ impl MemoryView {
     pub fn absorb(&mut self, mutations: impl IntoIterator<Item = Mutation>) {
         for mutation in mutations {
             match &mutation {
-                Mutation::PutVersion(version) => {
-                    self.history
-                        .insert((version.person, version.version), version.as_ref().clone());
+                Mutation::DropOutcome { principal, key } => {
+                    self.drop_outcome(principal, key);
+                    continue;
                 }
                 Mutation::IndexName { key, person } => {
                     self.names.insert((*key, *person));
@@ -222,14 +310,15 @@ impl MemoryView {
 
     /// All versions of a person, oldest first.
     pub fn history(&self, person: PersonId) -> impl Iterator<Item = &PersonVersion> {
-        self.history
+        self.changes
+            .versions
             .range((person, VersionNumber(0))..=(person, VersionNumber(u32::MAX)))
-            .map(|(_, version)| version)
+            .map(|(_, version)| version.as_ref())
     }
 
     /// All versions of all persons, in the order of person and version.
     pub fn versions(&self) -> impl Iterator<Item = &PersonVersion> {
-        self.history.values()
+        self.changes.versions.values().map(AsRef::as_ref)
     }
 
     /// Persons whose newest version has this name and birth date, as far as the key tells.
@@ -250,15 +339,36 @@ impl MemoryView {
     pub fn audit(&self) -> &[AuditRecord] {
         &self.audit
     }
+
+    /// Outcomes that are stored under idempotency keys.
+    pub fn outcomes(&self) -> impl Iterator<Item = (IdempotencyKey, &Principal, &StoredOutcome)> {
+        self.changes.outcomes.iter().flat_map(|(key, outcomes)| {
+            let each = outcomes.iter();
+            each.filter_map(|(principal, stored)| Some((*key, principal, stored.as_deref()?)))
+        })
+    }
+
+    fn drop_outcome(&mut self, principal: &Principal, key: &IdempotencyKey) {
+        if let Some(outcomes) = self.changes.outcomes.get_mut(key) {
+            outcomes.remove(principal);
+            if outcomes.is_empty() {
+                self.changes.outcomes.remove(key);
+            }
+        }
+    }
 }
 
 impl View for MemoryView {
     fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault> {
-        Ok(self
-            .changes
-            .versions
-            .get(&person)
-            .map(|version| version.as_ref().clone()))
+        Ok(self.changes.newest(person).cloned())
+    }
+
+    fn version_at(
+        &self,
+        person: PersonId,
+        version: VersionNumber,
+    ) -> Result<Option<PersonVersion>, ViewFault> {
+        Ok(self.changes.version_at(person, version).cloned())
     }
 
     fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
@@ -278,7 +388,18 @@ impl View for MemoryView {
         principal: &Principal,
         key: &IdempotencyKey,
     ) -> Result<Option<StoredOutcome>, ViewFault> {
-        Ok(self.changes.outcome(principal, key).cloned())
+        Ok(self.changes.outcome(principal, key).flatten().cloned())
+    }
+
+    fn stored_keys(
+        &self,
+        from: IdempotencyKey,
+        until: Timestamp,
+        count_max: usize,
+    ) -> Result<Vec<(IdempotencyKey, Principal)>, ViewFault> {
+        let keys = self.changes.keys_from(from);
+        let keys = keys.map(|(key, principal, _)| (key, principal.clone()));
+        Ok(first_keys(keys, until, count_max))
     }
 
     fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {

@@ -31,11 +31,50 @@ pub struct Outcome {
     pub replayed: bool,
 }
 
-/// The first outcome under a key, with the hash that tells a retry from a reuse.
+/// What is kept under a principal's key: enough to answer every retry with the first outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredOutcome {
-    /// Hash of the command that was decided.
+    /// Hash of the command that was decided: tells a retry from a reuse.
     pub fingerprint: Fingerprint,
-    /// Its outcome; `replayed` is false.
-    pub outcome: Outcome,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+/// What was decided under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The command made a version, which holds the rest of the outcome and names the key.
+    Accepted {
+        /// Whose record.
+        person: PersonId,
+        /// The version.
+        version: VersionNumber,
+    },
+    /// The command was refused.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// What policy had allowed it against.
+        judged: Judged,
+        /// Log position of the decision.
+        position: Position,
+        /// Replicated time of the decision.
+        time: Timestamp,
+    },
+}
+
+/// What policy allowed a command against before it was refused for another reason: a retry is judged by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// Policy said no, or was not asked: the refusal follows from the command alone or says that nobody is there.
+    Nothing,
+    /// What the command itself says, as for a registration.
+    Command,
+    /// A version of a record.
+    Record {
+        /// Whose.
+        person: PersonId,
+        /// The version.
+        version: VersionNumber,
+    },
 }

@@ -6,7 +6,8 @@ use std::fmt;
 use crate::codes::{BloodGroup, DeathKind, FindingCode, LifeStatus, MaritalStatus, Relation, Sex};
 use crate::date::{BirthDate, CalendarDate, DeathDate};
 use crate::faults::{FieldFault, ValueFault};
-use crate::ids::{IdempotencyKey, PersonId, VersionNumber};
+use crate::idempotency::IdempotencyKey;
+use crate::ids::{PersonId, VersionNumber};
 use crate::limits::{
     FINDINGS_MAX, HOUSEHOLD_MEMBERS_MAX, HOUSEHOLD_NUMBER_CHARS_MAX, NATIONALITIES_MAX,
     RELATION_TEXT_CHARS_MAX,

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::codes::{DeathKind, coded};
 use crate::date::CalendarDate;
 use crate::faults::ValueFault;
-use crate::ids::{NodeId, Timestamp};
+use crate::ids::{NodeId, Position, Timestamp};
 use crate::limits::{
     DOCUMENT_NUMBER_CHARS_MAX, OFFICE_CHARS_MAX, PRINCIPAL_CHARS_MAX, REASON_CHARS_MAX,
 };
@@ -243,6 +243,6 @@ pub struct Provenance {
     pub command: CommandName,
     /// Why, where the command says so: a correction does.
     pub reason: Option<Reason>,
-    /// Index of the log entry that carried it.
-    pub log_index: u64,
+    /// Position of the log entry that carried it.
+    pub position: Position,
 }

@@ -2,9 +2,13 @@
 
 use crate::codes::DeathKind;
 use crate::ids::VersionNumber;
+use crate::limits::{KEY_AHEAD_MAX_MS, KEY_WINDOW_MS, KEYS_STORED_MAX};
 use crate::pin::Contradiction;
 use crate::policy::Denial;
 use crate::provenance::{CommandName, DocumentKind, LegalBasis};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+const MINUTE_MS: i64 = 60 * 1_000;
 
 /// Why a command had no effect. Says what was found, never whose data it was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -65,6 +69,19 @@ pub enum Rejection {
     /// The key was used for another command.
     #[error("the idempotency key was used before for another command")]
     IdempotencyKeyReused,
+    /// The key is older than the window: whatever was stored under it is, or will be, dropped.
+    #[error(
+        "the idempotency key was made more than {} days ago", KEY_WINDOW_MS / DAY_MS
+    )]
+    KeyExpired,
+    /// The key is of a time to come.
+    #[error(
+        "the idempotency key was made more than {} minutes after the registry's time", KEY_AHEAD_MAX_MS / MINUTE_MS
+    )]
+    KeyAhead,
+    /// No further key can be kept at the moment, and none is dropped before its time.
+    #[error("the registry keeps {} idempotency keys, its bound", KEYS_STORED_MAX)]
+    KeysFull,
     /// Policy refused the actor against the record as it stands.
     #[error("policy does not allow this: {}", .denial.reason())]
     NotAllowed {
@@ -121,6 +138,9 @@ impl Rejection {
             Self::BirthPlaceUnknown { .. } => "BIRTH_PLACE_UNKNOWN",
             Self::BucketExhausted => "BUCKET_EXHAUSTED",
             Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::KeyExpired => "KEY_EXPIRED",
+            Self::KeyAhead => "KEY_AHEAD",
+            Self::KeysFull => "KEYS_FULL",
             Self::NotAllowed { .. } => "NOT_ALLOWED_AT_DECISION",
             Self::LegalBasisMismatch { .. } => "LEGAL_BASIS_MISMATCH",
             Self::DocumentMismatch { .. } => "DOCUMENT_MISMATCH",

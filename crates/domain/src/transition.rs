@@ -2,7 +2,8 @@
 
 use crate::audit::AuditRecord;
 use crate::event::Event;
-use crate::ids::{IdempotencyKey, PersonId};
+use crate::idempotency::IdempotencyKey;
+use crate::ids::PersonId;
 use crate::name::NameKey;
 use crate::outcome::{Outcome, StoredOutcome};
 use crate::page::PinPage;
@@ -78,6 +79,13 @@ pub enum Mutation {
         key: IdempotencyKey,
         /// The outcome.
         stored: Box<StoredOutcome>,
+    },
+    /// Drops the outcome under a key whose window has passed.
+    DropOutcome {
+        /// Whose key.
+        principal: Principal,
+        /// The key.
+        key: IdempotencyKey,
     },
     /// Adds an event.
     AppendEvent(Event),

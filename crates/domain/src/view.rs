@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::ids::{IdempotencyKey, PersonId, Timestamp};
+use crate::idempotency::IdempotencyKey;
+use crate::ids::{PersonId, Timestamp, VersionNumber};
 use crate::outcome::StoredOutcome;
 use crate::page::PinPage;
 use crate::person::PersonVersion;
@@ -26,6 +27,11 @@ pub struct Counters {
     pub persons: u64,
     /// Replicated time of the newest decision.
     pub last_time: Timestamp,
+    /// Outcomes stored under idempotency keys.
+    pub keys: u64,
+    /// No outcome is stored under a key below this one; none while no outcome is stored. Here the search for expired keys
+    /// begins, past those that were dropped before.
+    pub first_key: Option<IdempotencyKey>,
 }
 
 impl Default for Counters {
@@ -36,6 +42,8 @@ impl Default for Counters {
             next_event: 1,
             persons: 0,
             last_time: Timestamp(0),
+            keys: 0,
+            first_key: None,
         }
     }
 }
@@ -47,6 +55,16 @@ pub trait View {
     /// # Errors
     /// The state could not be read; so for every method.
     fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault>;
+
+    /// One version of a person's record.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn version_at(
+        &self,
+        person: PersonId,
+        version: VersionNumber,
+    ) -> Result<Option<PersonVersion>, ViewFault>;
 
     /// The person to whom a number was ever given, even if it was cancelled since.
     ///
@@ -66,7 +84,7 @@ pub trait View {
     /// The state could not be read.
     fn person_by_form(&self, form: &FormKey) -> Result<Option<PersonId>, ViewFault>;
 
-    /// The first outcome under a principal's key.
+    /// What is stored under a principal's key.
     ///
     /// # Errors
     /// The state could not be read.
@@ -75,6 +93,18 @@ pub trait View {
         principal: &Principal,
         key: &IdempotencyKey,
     ) -> Result<Option<StoredOutcome>, ViewFault>;
+
+    /// The keys under which outcomes are stored, from the key `from` on, in order of key and principal: those made before
+    /// `until` and the first that was not; at most `count_max`. The work is in proportion to what is returned.
+    ///
+    /// # Errors
+    /// The state could not be read.
+    fn stored_keys(
+        &self,
+        from: IdempotencyKey,
+        until: Timestamp,
+        count_max: usize,
+    ) -> Result<Vec<(IdempotencyKey, Principal)>, ViewFault>;
 
     /// How many numbers of the page are given out.
     ///

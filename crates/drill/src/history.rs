@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use banyan_domain::IdempotencyKey;
 use banyan_wire::v1;
 
 /// A client of a run, from zero.
@@ -14,7 +15,7 @@ pub struct ClientIndex(pub usize);
 
 /// The idempotency key of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key(pub [u8; 16]);
+pub struct Key(pub IdempotencyKey);
 
 /// A personal identification number as the registry told it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -292,6 +293,8 @@ pub fn longest_gap(writes: &[Write], clients: usize, from: Duration, until: Dura
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use banyan_domain::Timestamp;
+
     use super::*;
 
     pub(crate) fn acknowledgement(person: u64, pin: &str, position: u64) -> Acknowledgement {
@@ -316,7 +319,7 @@ pub(crate) mod tests {
         Write {
             client: ClientIndex(client),
             kind: WriteKind::Birth,
-            key: Key([key; 16]),
+            key: Key(IdempotencyKey::new(Timestamp(0), [key; 10])),
             command: v1::Command::default(),
             started: Duration::from_millis(from),
             ended: Duration::from_millis(to),

@@ -1,6 +1,6 @@
 //! The importer: rows of a file become commands, batches of commands go through the replicated path, many at once.
 //!
-//! Every row has an idempotency key that depends on the file and the row alone, so a run that was broken off, and a batch whose answer was
+//! Every row has an idempotency key that depends on the file, its time and the row alone, so a run that was broken off, and a batch whose answer was
 //! lost, are sent again without a second effect. Progress is told in the order of the file: everything up to
 //! [`Progress::end_offset`] is settled, and a later run may start there.
 
@@ -8,10 +8,11 @@ mod reject;
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use banyan_client::{CallError, Client, Submission, SubmitOptions};
-use banyan_domain::IdempotencyKey;
+use banyan_client::{CallError, Client, Submission, SubmitOptions, new_key};
+use banyan_domain::limits::KEY_WINDOW_MS;
+use banyan_domain::{IdempotencyKey, Timestamp};
 use banyan_wire::v1;
 use tokio::task::JoinHandle;
 
@@ -34,7 +35,7 @@ pub struct Row {
     /// The form's number, or empty.
     pub form: String,
     /// The same whenever this row of this file is sent.
-    pub key: [u8; 16],
+    pub key: IdempotencyKey,
     pub content: Result<v1::Command, Vec<Fault>>,
 }
 
@@ -134,14 +135,19 @@ pub enum ImportError {
     NoClient,
 }
 
-/// A key for the form of that number in the file of that hash.
-pub fn key(file: &[u8; 32], form: &str) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("banyan import 2026-11 file and form");
-    hasher.update(file);
-    hasher.update(form.as_bytes());
-    let mut key = [0; 16];
-    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    key
+/// When the keys of a file's rows are said to be made: when the file was last changed, so that the same file gives the same keys
+/// again, or now, where that is unknown or so long ago that keys might expire while the import goes on.
+pub fn keys_made(changed: Option<SystemTime>) -> Timestamp {
+    let changed = changed
+        .and_then(|changed| changed.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_millis()).ok());
+    still_good(changed.map(Timestamp), new_key().made())
+}
+
+/// The time, unless half the window of keys has passed since, or it is yet to come.
+pub fn still_good(made: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    made.filter(|made| (now.get() - KEY_WINDOW_MS / 2..=now.get()).contains(&made.get()))
+        .unwrap_or(now)
 }
 
 /// Sends all rows, batch after batch, several at once and in turn through the clients given; tells progress and rejected rows
@@ -251,7 +257,7 @@ impl Batch {
             let faults = match row.content {
                 Ok(command) => {
                     submissions.push(Submission {
-                        key: IdempotencyKey(row.key),
+                        key: row.key,
                         command,
                     });
                     None
@@ -395,10 +401,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_depends_on_file_and_form_alone() {
-        let (one, two) = ([1; 32], [2; 32]);
-        assert_eq!(key(&one, "A-1"), key(&one, "A-1"));
-        assert_ne!(key(&one, "A-1"), key(&one, "A-2"));
-        assert_ne!(key(&one, "A-1"), key(&two, "A-1"));
+    fn keys_are_of_the_time_of_a_young_file_and_else_of_now() {
+        let now = Timestamp(1_790_000_000_000);
+        let ago = |ms: i64| Timestamp(now.get() - ms);
+        let half = KEY_WINDOW_MS / 2;
+        assert_eq!(still_good(Some(ago(half)), now), ago(half));
+        for none in [None, Some(ago(half + 1)), Some(ago(-1))] {
+            assert_eq!(still_good(none, now), now);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use banyan_client::{CallError, Client, SubmitOptions};
+use banyan_client::{CallError, Client, SubmitOptions, new_key};
 use banyan_domain::{CalendarDate, IdempotencyKey};
 use banyan_wire::v1;
 use rand::{Rng, SeedableRng};
@@ -257,7 +257,7 @@ impl Worker {
     }
 
     async fn write(&mut self, kind: WriteKind, command: v1::Command) -> WriteOutcome {
-        let key = IdempotencyKey(self.rng.random());
+        let key = IdempotencyKey::new(new_key().made(), self.rng.random());
         let discard = self.rng.random_bool(self.options.discard);
         let entries = &self.options.entry_nodes;
         let node = entries
@@ -283,7 +283,7 @@ impl Worker {
         self.history.record_write(Write {
             client: ClientIndex(self.index),
             kind,
-            key: Key(key.0),
+            key: Key(key),
             command,
             started,
             ended: self.history.now(),
@@ -346,8 +346,7 @@ pub async fn resolve(
             write.outcome,
             WriteOutcome::Unknown { .. } | WriteOutcome::NotSent { .. }
         ) {
-            let key = IdempotencyKey(write.key.0);
-            let (outcome, _, _) = submit(client, key, &write.command, "", deadline).await;
+            let (outcome, _, _) = submit(client, write.key.0, &write.command, "", deadline).await;
             resolved.insert(write.key, outcome);
         }
     }

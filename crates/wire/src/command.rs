@@ -34,14 +34,9 @@ pub fn fingerprint(command: &v1::Command) -> Fingerprint {
 /// Reads an idempotency key.
 ///
 /// # Errors
-/// The key is not 16 bytes.
+/// The key is not 16 bytes, or no UUID of version 7.
 pub fn key_from_wire(bytes: &[u8]) -> Result<IdempotencyKey, FieldFault> {
-    IdempotencyKey::from_slice(bytes).ok_or_else(|| {
-        FieldFault::new(
-            "idempotency_key",
-            format!("must be 16 bytes, got {}", bytes.len()),
-        )
-    })
+    IdempotencyKey::parse(bytes).map_err(|fault| fault.at("idempotency_key"))
 }
 
 /// Reads a command. Paths of the four kinds begin inside the kind, for instance `data.birth_date.month`.

@@ -25,7 +25,7 @@ pub fn outcome_to_wire(outcome: &Outcome) -> v1::Outcome {
     }
 }
 
-pub(crate) fn accepted_to_wire(accepted: &Accepted) -> v1::Accepted {
+fn accepted_to_wire(accepted: &Accepted) -> v1::Accepted {
     v1::Accepted {
         person_id: accepted.person.get(),
         pin: accepted.pin.as_str().to_owned(),

@@ -7,27 +7,27 @@
 //!
 //! A value that does not decode is damage or comes from a newer program: the node must stop ([`DecodeError`]).
 
+mod outcome;
 mod rejection;
 
 use banyan_domain::{
-    Accepted, AuditRecord, CommandName, Decision, Event, EventKind, EventSequence, FieldFault,
-    Finding, FindingCode, Fingerprint, LegalBasis, NodeId, Office, Outcome, PersonId,
-    PersonVersion, Pin, Position, Principal, Provenance, Reason, Role, StoredOutcome, Timestamp,
-    VersionNumber,
+    AuditRecord, CommandName, Decision, Event, EventKind, EventSequence, FieldFault, Finding,
+    FindingCode, LegalBasis, NodeId, Office, PersonId, PersonVersion, Pin, Position, Principal,
+    Provenance, Reason, Role, Timestamp, VersionNumber,
 };
 use bytes::Bytes;
 use prost::Message;
 
 use crate::command::{actor_to_wire, key_from_wire, read_actor};
 use crate::gather::Gather;
-use crate::internal_v1;
-use crate::internal_v1::{StoredAccess, StoredAudit, StoredEvent, StoredVersion};
-use crate::outcome::accepted_to_wire;
+use crate::internal_v1::{self, StoredAccess, StoredAudit, StoredEvent, StoredVersion};
 use crate::person::{
     death_to_wire, document_to_wire, finding_to_wire, person_data_to_wire, read_death,
     read_document, read_person_data, reason_to_wire, role_to_wire,
 };
-use crate::v1::{self, outcome::Result as Verdict};
+use crate::v1;
+
+pub use outcome::{decode_outcome, encode_outcome};
 
 /// Why a stored value is not a record.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -92,13 +92,14 @@ pub fn encode_version(version: &PersonVersion) -> Vec<u8> {
                 legal_basis: provenance.legal_basis.code(),
                 document: Some(document_to_wire(&provenance.document)),
                 command: provenance.command.label().to_owned(),
-                position: provenance.log_index,
+                position: provenance.position.index,
                 reason: reason_to_wire(provenance),
             }),
             withheld: Vec::new(),
         }),
         idempotency_key: Bytes::copy_from_slice(version.key.as_bytes()),
         actor: Some(actor_to_wire(&provenance.actor)),
+        term: provenance.position.term,
     }
     .encode_to_vec()
 }
@@ -136,7 +137,7 @@ fn read_version(
     let findings = read_findings(&mut gather, &inner.findings);
     let provenance = gather.required("provenance", inner.provenance.as_ref(), |provenance| {
         let actor = actor.ok_or_else(Vec::new)?;
-        read_provenance(provenance, actor)
+        read_provenance(provenance, actor, stored.term)
     });
     let whole = move || {
         Some(PersonVersion {
@@ -156,6 +157,7 @@ fn read_version(
 fn read_provenance(
     provenance: &v1::Provenance,
     actor: banyan_domain::Actor,
+    term: u64,
 ) -> Result<Provenance, Vec<FieldFault>> {
     let mut gather = Gather::default();
     let office = gather.value("office", Office::new(&provenance.office));
@@ -178,7 +180,10 @@ fn read_provenance(
             document: document?,
             command: command?,
             reason,
-            log_index: provenance.position,
+            position: Position {
+                term,
+                index: provenance.position,
+            },
         })
     };
     gather.finish(whole())
@@ -217,91 +222,6 @@ fn read_label<T: Copy>(
         gather.add(field, "is a word that this version does not know");
     }
     found
-}
-
-/// The value of an idempotency outcome. Principal and key stand in the key.
-#[must_use]
-pub fn encode_outcome(stored: &StoredOutcome) -> Vec<u8> {
-    let outcome = &stored.outcome;
-    let (accepted, rejection) = match &outcome.result {
-        Ok(accepted) => (Some(Verdict::Accepted(accepted_to_wire(accepted))), None),
-        Err(rejection) => (None, Some(rejection::to_stored(rejection))),
-    };
-    internal_v1::StoredOutcome {
-        fingerprint: Bytes::copy_from_slice(stored.fingerprint.as_bytes()),
-        outcome: Some(v1::Outcome {
-            result: accepted,
-            position: outcome.position.index,
-            term: outcome.position.term,
-            time_ms: outcome.time.get(),
-            replayed: outcome.replayed,
-            token: Bytes::new(),
-        }),
-        rejection,
-    }
-    .encode_to_vec()
-}
-
-/// An idempotency outcome from its value.
-///
-/// # Errors
-/// [`DecodeError`]: the node must stop.
-pub fn decode_outcome(bytes: &[u8]) -> Result<StoredOutcome, DecodeError> {
-    decode("outcome", bytes, |stored: internal_v1::StoredOutcome| {
-        read_outcome(&stored)
-    })
-}
-
-fn read_outcome(stored: &internal_v1::StoredOutcome) -> Result<StoredOutcome, Vec<FieldFault>> {
-    let mut gather = Gather::default();
-    let fingerprint = Fingerprint::from_slice(&stored.fingerprint);
-    if fingerprint.is_none() {
-        gather.add("fingerprint", "must be 16 bytes");
-    }
-    let Some(outcome) = &stored.outcome else {
-        gather.missing("outcome");
-        return gather.finish(None);
-    };
-    let result = match (&outcome.result, &stored.rejection) {
-        (Some(Verdict::Accepted(accepted)), None) => {
-            gather.nested("accepted", read_accepted(accepted)).map(Ok)
-        }
-        (None, Some(rejection)) => gather
-            .nested("rejection", rejection::from_stored(rejection))
-            .map(Err),
-        _ => {
-            gather.add("outcome.result", "must be either accepted or rejected");
-            None
-        }
-    };
-    let whole = move || {
-        Some(StoredOutcome {
-            fingerprint: fingerprint?,
-            outcome: Outcome {
-                result: result?,
-                position: Position {
-                    term: outcome.term,
-                    index: outcome.position,
-                },
-                time: Timestamp(outcome.time_ms),
-                replayed: outcome.replayed,
-            },
-        })
-    };
-    gather.finish(whole())
-}
-
-fn read_accepted(accepted: &v1::Accepted) -> Result<Accepted, Vec<FieldFault>> {
-    let mut gather = Gather::default();
-    let pin = gather.value("pin", Pin::parse(&accepted.pin));
-    let findings = read_findings(&mut gather, &accepted.findings);
-    let read = pin.map(|pin| Accepted {
-        person: PersonId(accepted.person_id),
-        pin,
-        version: VersionNumber(accepted.version),
-        findings,
-    });
-    gather.finish(read)
 }
 
 /// The value of an event. Its sequence stands in the key.

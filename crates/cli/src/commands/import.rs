@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use banyan_client::new_key;
+use banyan_domain::Timestamp;
 use banyan_drill::import::{self, ImportError, Progress, Reject};
 use banyan_drill::population::importable;
 use banyan_synth::forms::{self, Format, Reader};
@@ -90,6 +92,8 @@ struct Source {
     reader: Reader<Input>,
     /// Bytes and mark of the content; a pipe has neither.
     file: Option<(u64, String)>,
+    /// When the keys of the rows are said to be made, if no earlier run has said it.
+    keys_made: Timestamp,
 }
 
 pub(crate) async fn run(global: &Global, import: &Import) -> Result<Exit, Failure> {
@@ -116,18 +120,20 @@ fn open(import: &Import) -> Result<Source, Failure> {
         };
         Failure::new(exit, format!("cannot read {}: {error}", path.display()))
     };
-    let (input, file): (Input, _) = if from_pipe(path) {
+    let (input, file, changed): (Input, _, _) = if from_pipe(path) {
         (
             Box::new(BufReader::with_capacity(1 << 16, io::stdin())),
+            None,
             None,
         )
     } else {
         let mut file = File::open(path).map_err(cannot)?;
-        let bytes = file.metadata().map_err(cannot)?.len();
+        let metadata = file.metadata().map_err(cannot)?;
         let mark = content_mark(&mut file).map_err(cannot)?;
         (
             Box::new(BufReader::with_capacity(1 << 16, file)),
-            Some((bytes, mark)),
+            Some((metadata.len(), mark)),
+            metadata.modified().ok(),
         )
     };
     let reader = Reader::open(input, format).map_err(|error| {
@@ -139,7 +145,11 @@ fn open(import: &Import) -> Result<Source, Failure> {
             _ => failure,
         }
     })?;
-    Ok(Source { reader, file })
+    Ok(Source {
+        reader,
+        file,
+        keys_made: import::keys_made(changed),
+    })
 }
 
 fn from_pipe(path: &Path) -> bool {
@@ -236,7 +246,7 @@ impl Ledger {
 
 async fn send(global: &Global, import: &Import, source: Source) -> Result<Exit, Failure> {
     let session = Session::open(global, Usual::Nobody)?;
-    let mut ledger = ledger(global, import, source.file)?;
+    let mut ledger = ledger(global, import, source.file, source.keys_made)?;
     let mut reader = source.reader;
     let skipped = reader.skip_rows(ledger.start.rows);
     skipped.map_err(|error| Failure::new(Exit::Fault, format!("cannot read on: {error}")))?;
@@ -249,7 +259,8 @@ async fn send(global: &Global, import: &Import, source: Source) -> Result<Exit, 
         patience: Duration::from_secs(import.patience),
         sample_every: 0,
     };
-    let rows = reader.map(|row| row.map(importable));
+    let made = ledger.start.keys_made();
+    let rows = reader.map(|row| row.map(|row| importable(row, made)));
     let ended = import::run(
         &[session.client],
         rows,
@@ -280,6 +291,7 @@ fn ledger(
     global: &Global,
     import: &Import,
     file: Option<(u64, String)>,
+    keys_made: Timestamp,
 ) -> Result<Ledger, Failure> {
     let pipe = file.is_none();
     let checkpoint = (!pipe || import.progress.is_some()).then(|| {
@@ -294,10 +306,12 @@ fn ledger(
         (Some(bytes), mark)
     });
     let start = match &checkpoint {
-        Some(checkpoint) if !import.restart => earlier(checkpoint, &mark)?,
+        Some(checkpoint) if !import.restart => {
+            earlier(checkpoint, &mark)?.map(|state| state.with_good_keys(new_key().made()))
+        }
         _ => None,
     }
-    .unwrap_or_else(|| State::start(mark));
+    .unwrap_or_else(|| State::start(mark, keys_made));
     let path = import
         .rejected
         .clone()

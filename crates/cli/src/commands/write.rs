@@ -20,9 +20,9 @@ pub(crate) struct Write {
     /// Only ask whether the registry would accept it: nothing is written and no number is given out
     #[arg(long)]
     dry_run: bool,
-    /// Idempotency key (UUID) of an earlier try, to get its outcome; a new one is made otherwise
-    #[arg(long, value_name = "UUID")]
-    key: Option<Uuid>,
+    /// Idempotency key (UUID of version 7) of an earlier try, to get its outcome; a new one is made otherwise
+    #[arg(long, value_name = "UUID", value_parser = read_key)]
+    key: Option<IdempotencyKey>,
 }
 
 /// An accepted write.
@@ -54,9 +54,7 @@ pub(crate) async fn submit(
 ) -> Result<Exit, Failure> {
     check(&command, Vec::new())?;
     let session = Session::open(global, Usual::Nobody)?;
-    let key = write
-        .key
-        .map_or_else(new_key, |key| IdempotencyKey(key.into_bytes()));
+    let key = write.key.unwrap_or_else(new_key);
     let verb = verb_of(&command);
     let options = SubmitOptions {
         dry_run: write.dry_run,
@@ -149,6 +147,12 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// Reads `--key`: a UUID of version 7, as an earlier try has shown it.
+fn read_key(text: &str) -> Result<IdempotencyKey, String> {
+    let uuid = Uuid::parse_str(text).map_err(|error| error.to_string())?;
+    IdempotencyKey::parse(uuid.as_bytes()).map_err(|fault| fault.to_string())
+}
+
 fn uuid_of(key: &IdempotencyKey) -> String {
     Uuid::from_bytes(*key.as_bytes()).to_string()
 }
@@ -218,6 +222,7 @@ fn words(dry_run: bool, outcome: &v1::Outcome, accepted: &v1::Accepted) -> Strin
 #[cfg(test)]
 mod tests {
     use banyan_client::Stats;
+    use banyan_domain::Timestamp;
 
     use super::*;
 
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_ends_with_the_command_and_its_key_and_nothing_that_was_typed() {
-        let key = IdempotencyKey([1; 16]);
+        let key = IdempotencyKey::new(Timestamp(0x0101_0101_0101), [1; 10]);
         let error = CallError::OutcomeUnknown {
             key,
             reason: String::from("no answer within 5000 ms"),
@@ -241,7 +246,7 @@ mod tests {
         };
         let failure = explain(error, "death register", &key);
         assert_eq!(failure.exit, Exit::OutcomeUnknown);
-        let shown = "banyan death register --key 01010101-0101-0101-0101-010101010101 ...   # the rest as before";
+        let shown = "banyan death register --key 01010101-0101-7101-8101-010101010101 ...   # the rest as before";
         assert_eq!(failure.next, [shown]);
     }
 

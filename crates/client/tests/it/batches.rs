@@ -103,6 +103,32 @@ async fn each_command_ends_as_unknown_only_if_it_may_have_been_proposed() {
 }
 
 #[tokio::test]
+async fn a_key_refused_for_its_age_leaves_open_what_an_earlier_try_did() {
+    let authority = Authority::new();
+    for code in [Code::KeyExpired, Code::KeyAhead] {
+        let unknown = ErrorDetail::new(Code::OutcomeUnknown, "no answer from the log");
+        let node = Node::start(&authority, "central-1", move |call, place| {
+            match (call, place) {
+                (0, 0) => Reply::fail(unknown.clone()),
+                (0, _) => Reply::fail(ErrorDetail::new(Code::NoLeader, "an election is under way")),
+                _ => Reply::Reject(code),
+            }
+        })
+        .await;
+        let client = client(&authority, &[&node]);
+        let done = client.submit_batch(submissions(2)).await.unwrap();
+        let [first, second] = &done.answers[..] else {
+            panic!("{done:?}")
+        };
+        assert!(first.as_ref().is_err_and(CallError::outcome_is_unknown));
+        // The other was never proposed before: its refusal is its outcome.
+        let outcome = second.as_ref().unwrap();
+        assert!(matches!(&outcome.result,
+            Some(banyan_wire::v1::outcome::Result::Rejected(rejected)) if rejected.name == code.name()));
+    }
+}
+
+#[tokio::test]
 async fn a_batch_without_any_answer_is_unknown_for_each_command() {
     let authority = Authority::new();
     let node = Node::start(&authority, "central-1", |_, _| Reply::Silence).await;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use banyan_wire::errors::{from_status, to_status};
+use banyan_wire::errors::{Code, from_status, to_status};
 use banyan_wire::v1::call::Method;
 use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::cluster_admin_server::{ClusterAdmin, ClusterAdminServer};
@@ -26,6 +26,8 @@ pub(crate) enum Reply {
     Accept,
     /// Accepts it with these findings.
     AcceptWith(Vec<v1::Finding>),
+    /// Answers with the registry's "no" of this code.
+    Reject(Code),
     /// Refuses it, or fails.
     Fail(Box<ErrorDetail>),
     /// Never answers.
@@ -243,6 +245,18 @@ fn accepted(call: usize, findings: Vec<v1::Finding>) -> v1::Outcome {
     }
 }
 
+fn rejected(code: Code) -> v1::Outcome {
+    let rejected = v1::Rejected {
+        code: code.label().to_owned(),
+        name: code.name().to_owned(),
+        ..Default::default()
+    };
+    v1::Outcome {
+        result: Some(v1::outcome::Result::Rejected(rejected)),
+        ..Default::default()
+    }
+}
+
 #[tonic::async_trait]
 impl Registry for Service {
     async fn submit(
@@ -253,6 +267,7 @@ impl Registry for Service {
         let outcome = match (self.script)(call, 0) {
             Reply::Accept => Some(accepted(call, Vec::new())),
             Reply::AcceptWith(findings) => Some(accepted(call, findings)),
+            Reply::Reject(code) => Some(rejected(code)),
             Reply::Nothing => None,
             other => return Err(without_answer(other).await),
         };
@@ -277,6 +292,7 @@ impl Registry for Service {
         for place in 0..count {
             let answer = match (self.script)(call, place) {
                 Reply::Accept => Some(batch_answer::Answer::Outcome(accepted(call, Vec::new()))),
+                Reply::Reject(code) => Some(batch_answer::Answer::Outcome(rejected(code))),
                 Reply::AcceptWith(findings) => {
                     Some(batch_answer::Answer::Outcome(accepted(call, findings)))
                 }

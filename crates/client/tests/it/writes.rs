@@ -123,6 +123,32 @@ async fn an_unknown_outcome_is_settled_with_the_same_key() {
 }
 
 #[tokio::test]
+async fn a_key_refused_for_its_age_settles_a_first_try_and_no_later_one() {
+    let authority = Authority::new();
+    for tries_before in [0, 1] {
+        let node = Node::start(&authority, "central-1", move |call, _| {
+            if call < tries_before {
+                let text = "no answer from the log";
+                return Reply::fail(ErrorDetail::new(Code::OutcomeUnknown, text));
+            }
+            Reply::Reject(Code::KeyExpired)
+        })
+        .await;
+        let client = client(&authority, &[&node]);
+        match client.submit(new_key(), Command::default()).await {
+            Ok(submitted) => {
+                assert_eq!(tries_before, 0);
+                assert!(submitted.accepted().is_none());
+            }
+            Err(error) => {
+                assert_eq!(tries_before, 1);
+                assert!(error.outcome_is_unknown(), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn silence_ends_as_unknown_and_not_before_the_deadline() {
     let authority = Authority::new();
     let node = Node::start(&authority, "central-1", |_, _| Reply::Silence).await;

@@ -1,15 +1,25 @@
 //! Commands for tests. Their effect is a rejection that is kept under its key, which is all that consensus needs.
 
+use std::sync::OnceLock;
+
+use banyan_consensus::{Clock, SystemClock};
 use banyan_domain::{
     Actor, Command, CommandHead, Death, DeathDate, DeathKind, DocumentKind, DocumentNumber,
     Envelope, Fingerprint, IdempotencyKey, LegalBasis, NodeId, Office, Pin, Place, Principal,
-    RecordDeath, Role, SourceDocument,
+    RecordDeath, Role, SourceDocument, Timestamp,
 };
+
+/// When these tests began: all keys are of that time, so that a number always gives the same key.
+fn begun() -> Timestamp {
+    static BEGUN: OnceLock<Timestamp> = OnceLock::new();
+    *BEGUN.get_or_init(|| SystemClock.now())
+}
 
 /// A command with a key of its own for each number: a death of somebody who is not registered.
 pub(crate) fn envelope(number: u64) -> Envelope {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&number.to_be_bytes());
+    let mut bits = [0; 10];
+    bits[3..].copy_from_slice(&number.to_be_bytes()[1..]);
+    let key = IdempotencyKey::new(begun(), bits);
     let document = format!("T-{number}");
     Envelope {
         actor: Actor {
@@ -17,8 +27,8 @@ pub(crate) fn envelope(number: u64) -> Envelope {
             role: Role::Centre,
             admitted_by: NodeId(1),
         },
-        key: IdempotencyKey(key),
-        fingerprint: Fingerprint(key),
+        key,
+        fingerprint: Fingerprint(*key.as_bytes()),
         salt: number,
         head: CommandHead {
             office: Office::new("G01.001").expect("an office"),

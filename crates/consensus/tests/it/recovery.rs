@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use banyan_consensus::LogPolicy;
+use banyan_domain::{NodeId, Outcome};
 
 use crate::cluster::{Cluster, PATIENCE};
 
@@ -74,7 +75,7 @@ async fn a_cluster_that_stops_as_a_whole_comes_back_with_everything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_missed_purged_entries_gets_a_snapshot() {
     let mut cluster = Cluster::started(3, 1, SMALL).await;
-    cluster.propose(0..5).await;
+    let first = cluster.propose(0..5).await;
     let leader = cluster.leader().await;
     let follower = cluster
         .running()
@@ -117,6 +118,24 @@ async fn a_node_that_missed_purged_entries_gets_a_snapshot() {
     cluster.start(follower).await;
     cluster.caught_up(follower).await;
     cluster.assert_equal().await;
+
+    // It answers with the first outcomes, which it knows from the snapshot alone.
+    let leader = cluster.leader().await;
+    cluster
+        .consensus(leader)
+        .transfer_leader(NodeId(follower), PATIENCE)
+        .await
+        .expect("the transfer succeeds");
+    let again = cluster.propose(0..5).await;
+    assert!(again.iter().all(|outcome| outcome.replayed));
+    let again: Vec<_> = again
+        .into_iter()
+        .map(|outcome| Outcome {
+            replayed: false,
+            ..outcome
+        })
+        .collect();
+    assert_eq!(again, first);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

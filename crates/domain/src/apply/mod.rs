@@ -10,7 +10,11 @@ mod allotment;
 mod birth;
 mod correction;
 mod death;
+mod expiry;
 mod registration;
+mod replay;
+
+pub use expiry::expire;
 
 use crate::audit::{AuditRecord, Decision};
 use crate::command::{Command, Envelope};
@@ -18,7 +22,7 @@ use crate::date::CalendarDate;
 use crate::event::{Event, EventKind};
 use crate::ids::{EventSequence, PersonId, Position, Timestamp, VersionNumber};
 use crate::name::NameKey;
-use crate::outcome::{Accepted, Outcome, StoredOutcome};
+use crate::outcome::{Accepted, Judged, Outcome, StoredOutcome, Verdict};
 use crate::person::{Finding, PersonData, PersonVersion};
 use crate::pin::Pin;
 use crate::policy::{Action, Resource, decide};
@@ -26,6 +30,7 @@ use crate::provenance::{FormKey, Provenance};
 use crate::rejection::Rejection;
 use crate::transition::{Mutation, Transition};
 use crate::view::{Counters, View, ViewFault};
+use replay::Known;
 
 /// Where in the log a command stands, and when its leader proposed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,35 +76,6 @@ pub fn apply(
     let mut counters = view.counters()?;
     let time = counters.last_time.max(context.time);
     counters.last_time = time;
-    let outcome = |result| Outcome {
-        result,
-        position: context.position,
-        time,
-        replayed: false,
-    };
-
-    if let Some(stored) = view.outcome(&envelope.actor.principal, &envelope.key)? {
-        let (outcome, decision) = if stored.fingerprint == envelope.fingerprint {
-            (
-                Outcome {
-                    replayed: true,
-                    ..stored.outcome
-                },
-                Decision::Replayed,
-            )
-        } else {
-            let rejection = Rejection::IdempotencyKeyReused;
-            let decision = Decision::Rejected(rejection.name().to_owned());
-            (outcome(Err(rejection)), decision)
-        };
-        let person = concerned(view, envelope, &outcome)?;
-        let audit = audit(context, envelope, decision, &outcome, person, time);
-        return Ok(Transition {
-            mutations: vec![audit, Mutation::PutCounters(counters)],
-            outcome,
-        });
-    }
-
     let work = Work {
         view,
         envelope,
@@ -107,19 +83,53 @@ pub fn apply(
         time,
         counters,
     };
-    let decided = match carried(envelope, time) {
+    let (answer, decision) = match replay::look_up(&work)? {
+        Known::Nothing => return decide_new(&work, context),
+        Known::Refused(rejection) => {
+            let decision = Decision::Rejected(rejection.name().to_owned());
+            (outcome(&work, Err(rejection)), decision)
+        }
+        Known::Decided(first) => (first, Decision::Replayed),
+    };
+    let person = concerned(view, envelope, &answer)?;
+    let audit = audit(context, envelope, decision, &answer, person, time);
+    Ok(Transition {
+        mutations: vec![audit, Mutation::PutCounters(counters)],
+        outcome: answer,
+    })
+}
+
+/// Decides a command under a key that is not known yet, and keeps what was decided.
+fn decide_new<V: View>(
+    work: &Work<'_, V>,
+    context: &ApplyContext,
+) -> Result<Transition, ViewFault> {
+    let &Work {
+        view,
+        envelope,
+        time,
+        mut counters,
+        ..
+    } = work;
+    let carried = carried(envelope, time);
+    let asked = carried.is_ok();
+    let decided = match carried {
         Err(rejection) => Err(rejection),
         Ok(()) => match &envelope.command {
-            Command::RegisterPerson(command) => registration::decide(&work, command)?,
-            Command::RegisterBirth(command) => birth::decide(&work, command)?,
-            Command::CorrectPerson(command) => correction::decide(&work, command)?,
-            Command::RecordDeath(command) => death::decide(&work, command)?,
+            Command::RegisterPerson(command) => registration::decide(work, command)?,
+            Command::RegisterBirth(command) => birth::decide(work, command)?,
+            Command::CorrectPerson(command) => correction::decide(work, command)?,
+            Command::RecordDeath(command) => death::decide(work, command)?,
         },
     };
     let (mut mutations, outcome, decision) = match decided {
         Err(rejection) => {
             let decision = Decision::Rejected(rejection.name().to_owned());
-            (Vec::with_capacity(3), outcome(Err(rejection)), decision)
+            (
+                Vec::with_capacity(3),
+                outcome(work, Err(rejection)),
+                decision,
+            )
         }
         Ok(change) => {
             let mut mutations = change.mutations;
@@ -134,7 +144,11 @@ pub fn apply(
             counters.next_event += 1;
             counters.next_person += change.added;
             counters.persons += change.added;
-            (mutations, outcome(Ok(change.accepted)), Decision::Accepted)
+            (
+                mutations,
+                outcome(work, Ok(change.accepted)),
+                Decision::Accepted,
+            )
         }
     };
     let person = concerned(view, envelope, &outcome)?;
@@ -144,11 +158,64 @@ pub fn apply(
         key: envelope.key,
         stored: Box::new(StoredOutcome {
             fingerprint: envelope.fingerprint,
-            outcome: outcome.clone(),
+            verdict: verdict(work, &outcome, asked)?,
         }),
     });
+    counters.keys += 1;
+    counters.first_key = Some(
+        counters
+            .first_key
+            .map_or(envelope.key, |first| first.min(envelope.key)),
+    );
     mutations.push(Mutation::PutCounters(counters));
     Ok(Transition { mutations, outcome })
+}
+
+/// An outcome decided here and now.
+fn outcome<V>(work: &Work<'_, V>, result: Result<Accepted, Rejection>) -> Outcome {
+    Outcome {
+        result,
+        position: work.position,
+        time: work.time,
+        replayed: false,
+    }
+}
+
+/// What is kept of an outcome. `asked`: law and document carried the command, so that policy was asked.
+fn verdict<V: View>(
+    work: &Work<'_, V>,
+    outcome: &Outcome,
+    asked: bool,
+) -> Result<Verdict, ViewFault> {
+    let rejection = match &outcome.result {
+        Ok(accepted) => {
+            return Ok(Verdict::Accepted {
+                person: accepted.person,
+                version: accepted.version,
+            });
+        }
+        Err(rejection) => rejection.clone(),
+    };
+    let judged = match (&work.envelope.command, &rejection) {
+        (_, Rejection::NotAllowed { .. } | Rejection::PersonNotFound) => Judged::Nothing,
+        _ if !asked => Judged::Nothing,
+        (Command::RegisterPerson(_) | Command::RegisterBirth(_), _) => Judged::Command,
+        (Command::CorrectPerson(command), _) => judged_record(work.person(&command.pin)?),
+        (Command::RecordDeath(command), _) => judged_record(work.person(&command.pin)?),
+    };
+    Ok(Verdict::Rejected {
+        rejection,
+        judged,
+        position: outcome.position,
+        time: outcome.time,
+    })
+}
+
+fn judged_record(current: Option<PersonVersion>) -> Judged {
+    current.map_or(Judged::Nothing, |current| Judged::Record {
+        person: current.person,
+        version: current.version,
+    })
 }
 
 /// Whether law and document carry the command.
@@ -300,7 +367,7 @@ impl<V: View> Work<'_, V> {
             document: head.document.clone(),
             command: self.envelope.command.name(),
             reason,
-            log_index: self.position.index,
+            position: self.position,
         }
     }
 

@@ -8,7 +8,7 @@ use banyan_domain::limits::{BUCKET_NUMBERS, BUCKET_PAGES, PAGE_NUMBERS, PIN_TRIE
 use banyan_domain::{
     BirthDate, Cmnd, Counters, FormKey, IdempotencyKey, MemoryView, Mutation, OverlayView,
     PersonId, PersonVersion, Pin, PinBucket, PinPage, Principal, ProvinceCode, Rejection, Sex,
-    StoredOutcome, View, ViewFault, apply,
+    StoredOutcome, Timestamp, VersionNumber, View, ViewFault, apply,
 };
 use proptest::prelude::*;
 
@@ -190,6 +190,23 @@ impl View for Counted<'_> {
     fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
         self.numbers.set(self.numbers.get() + 1);
         self.view.person_by_pin(pin)
+    }
+
+    fn version_at(
+        &self,
+        person: PersonId,
+        version: VersionNumber,
+    ) -> Result<Option<PersonVersion>, ViewFault> {
+        self.view.version_at(person, version)
+    }
+
+    fn stored_keys(
+        &self,
+        from: IdempotencyKey,
+        until: Timestamp,
+        count_max: usize,
+    ) -> Result<Vec<(IdempotencyKey, Principal)>, ViewFault> {
+        self.view.stored_keys(from, until, count_max)
     }
 
     fn person_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonId>, ViewFault> {

@@ -91,10 +91,11 @@ pub(crate) fn envelope(number: u64, salt: u64, command: Command) -> Envelope {
     }
 }
 
+/// The key of a number, made at [`NOON`].
 pub(crate) fn key(number: u64) -> IdempotencyKey {
-    let mut bytes = [0; 16];
-    bytes[8..].copy_from_slice(&number.to_be_bytes());
-    IdempotencyKey(bytes)
+    let mut bytes = [0; 10];
+    bytes[3..].copy_from_slice(&number.to_be_bytes()[1..]);
+    IdempotencyKey::new(NOON, bytes)
 }
 
 pub(crate) fn registration(number: u64, salt: u64, data: PersonData) -> Envelope {

@@ -4,9 +4,11 @@
 mod allotment;
 mod fixtures;
 mod grouping;
+mod keys;
 mod parsers;
 mod paths;
 mod policy_table;
 mod scan_policy;
 mod scripts;
 mod story;
+mod told;

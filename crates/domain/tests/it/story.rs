@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! command: RegisterPerson | RegisterBirth | CorrectPerson | RecordDeath
-//! as: centre | operator | registrar AREA     who acts; centre if nothing is said
+//! as: centre | operator | registrar AREA [named NAME]     who acts; centre if nothing is said
 //! today: yyyy-mm-dd                          the leader's stamp, noon in Viet Nam; 2026-11-22 if nothing is said
-//! key: WORD                                  idempotency key; one of its own if nothing is said
+//! key: WORD  made: yyyy-mm-dd[ +MINUTES]     idempotency key, made at noon of 2026-11-22 if nothing is said; without a word, one
+//!                                            of its own, made when the leader stamps it
 //! salt: NUMBER                               for the allotment; 7 if nothing is said
 //! office: CODE  basis: LABEL  document: KIND NUMBER  issued: yyyy-mm-dd
 //! name: born: sex: cmnd: nationality:        items of the record; a correction keeps what it does not name
@@ -14,21 +15,25 @@
 //! expects: VERSION  reason: WORDS            of a correction
 //!
 //! given: bucket 040326 full but for N        binds all serials from 0 but the last N, without persons
+//! given: keys at the bound | keys below the bound         as if so many outcomes were stored
 //! ```
 
-use std::fmt::Write as _;
-
 use banyan_domain::{
-    Actor, ApplyContext, AreaCode, AuditRecord, BirthDate, CalendarDate, Cmnd, Command,
-    CommandHead, CommandName, CorrectPerson, CountryCode, Death, DeathKind, Decision, DistrictCode,
-    DocumentKind, DocumentNumber, Envelope, Event, Fingerprint, IdempotencyKey, LegalBasis,
-    MemoryView, Mutation, Nationalities, Office, Outcome, PersonData, PersonId, PersonName,
-    PersonVersion, Pin, PinBucket, Place, Position, ProvinceCode, RecordDeath, RegisterBirth,
-    RegisterPerson, Role, Sex, SourceDocument, TemporaryStay, Text, Timestamp, VersionNumber,
-    View as _, WardCode, apply,
+    Actor, ApplyContext, AreaCode, BirthDate, CalendarDate, Cmnd, Command, CommandHead,
+    CommandName, CorrectPerson, CountryCode, Death, DeathKind, DistrictCode, DocumentKind,
+    DocumentNumber, Envelope, Fingerprint, IdempotencyKey, LegalBasis, MemoryView, Mutation,
+    Nationalities, Office, PersonData, PersonId, PersonName, Pin, PinBucket, Place, Position,
+    ProvinceCode, RecordDeath, RegisterBirth, RegisterPerson, Role, Sex, SourceDocument,
+    TemporaryStay, Text, Timestamp, VersionNumber, View as _, WardCode, apply, expire,
 };
 
+use banyan_domain::limits::KEYS_STORED_MAX;
+
 use crate::fixtures::{actor, given_out, person, usual};
+use crate::told::{outcome, told};
+
+/// When a story plays if nothing is said.
+const TODAY: &str = "2026-11-22";
 
 /// The registry as far as the story has come.
 #[derive(Default)]
@@ -54,7 +59,7 @@ impl<'a> Given<'a> {
         for (key, value) in self
             .0
             .iter()
-            .filter(|(key, _)| !["as", "today", "key", "salt"].contains(key))
+            .filter(|(key, _)| !["as", "today", "key", "made", "salt"].contains(key))
         {
             hasher.update(format!("{key}: {value}\n").as_bytes());
         }
@@ -65,11 +70,12 @@ impl<'a> Given<'a> {
 impl Registry {
     /// Carries out one block and tells what came of it.
     pub(crate) fn tell(&mut self, fields: &[(&str, &str)]) -> String {
-        const WORDS: [&str; 24] = [
+        const WORDS: [&str; 25] = [
             "command",
             "as",
             "today",
             "key",
+            "made",
             "salt",
             "office",
             "basis",
@@ -99,8 +105,8 @@ impl Registry {
             return self.fill(words);
         }
         self.blocks += 1;
-        let envelope = self.envelope(&given);
-        let day = CalendarDate::parse(given.get("today").unwrap_or("2026-11-22")).unwrap();
+        let time = noon(given.get("today").unwrap_or(TODAY));
+        let envelope = self.envelope(&given, time);
         let position = Position {
             term: 1,
             index: self.blocks,
@@ -108,16 +114,24 @@ impl Registry {
         let context = ApplyContext {
             position,
             ordinal: 0,
-            time: noon(day),
+            time,
         };
+        let dropped = expire(&self.view, time, 1).unwrap();
+        self.view.absorb(dropped.clone());
         let transition = apply(&self.view, &context, &envelope).unwrap();
         let mut lines = vec![outcome(&transition.outcome)];
-        lines.extend(told(&transition.mutations));
+        lines.extend(told(&[dropped, transition.mutations.clone()].concat()));
         self.view.absorb(transition.mutations);
         lines.join("\n")
     }
 
     fn fill(&mut self, words: &str) -> String {
+        if let Some(room) = words.strip_prefix("keys ") {
+            let mut counters = self.view.counters().unwrap();
+            counters.keys = KEYS_STORED_MAX - u64::from(room == "below the bound");
+            self.view.absorb([Mutation::PutCounters(counters)]);
+            return format!("{} outcomes are stored", counters.keys);
+        }
         let words: Vec<&str> = words.split(' ').collect();
         let ["bucket", digits, "full", "but", "for", free] = words[..] else {
             panic!("what is given?")
@@ -128,7 +142,7 @@ impl Registry {
         format!("{taken} numbers are given out")
     }
 
-    fn envelope(&self, given: &Given<'_>) -> Envelope {
+    fn envelope(&self, given: &Given<'_>, time: Timestamp) -> Envelope {
         let command = self.command(given);
         let (usual_basis, usual_kind) = usual(command.name());
         let document = match given
@@ -151,10 +165,13 @@ impl Registry {
         let basis = given
             .get("basis")
             .map(|word| labelled(LegalBasis::ALL, LegalBasis::label, word));
-        let own_key = format!("block {}", self.blocks);
+        let key = match given.get("key") {
+            Some(word) => key(word, given.get("made").map_or(noon(TODAY), moment)),
+            None => key(&format!("b{}", self.blocks), time),
+        };
         Envelope {
             actor: who(given.get("as").unwrap_or("centre")),
-            key: key(given.get("key").unwrap_or(&own_key)),
+            key,
             fingerprint: given.fingerprint(),
             salt: given.get("salt").map_or(7, |salt| salt.parse().unwrap()),
             head: CommandHead {
@@ -252,26 +269,33 @@ fn who(words: &str) -> Actor {
     match words.split_once(' ') {
         None if words == "centre" => actor("centre@central", Role::Centre),
         None if words == "operator" => actor("operator@central", Role::Operator),
-        Some(("registrar", area)) => actor(
-            &format!("registrar@{area}"),
-            Role::Registrar {
-                area: AreaCode::parse(area).unwrap(),
-            },
-        ),
+        Some(("registrar", area)) => {
+            let usual = format!("registrar@{area}");
+            let (area, name) = area.split_once(" named ").unwrap_or((area, &usual));
+            let area = AreaCode::parse(area).unwrap();
+            actor(name, Role::Registrar { area })
+        }
         _ => panic!("who is {words}?"),
     }
 }
 
-/// A word as a key: its first 16 bytes.
-fn key(word: &str) -> IdempotencyKey {
-    let mut bytes = [0; 16];
-    for (byte, letter) in bytes.iter_mut().zip(word.bytes()) {
-        *byte = letter;
+/// A word as a key: its first nine letters stand where randomness would.
+fn key(word: &str, made: Timestamp) -> IdempotencyKey {
+    let mut letters = [0; 10];
+    for (place, letter) in letters[1..].iter_mut().zip(word.bytes()) {
+        *place = letter;
     }
-    IdempotencyKey(bytes)
+    IdempotencyKey::new(made, letters)
 }
 
-fn noon(day: CalendarDate) -> Timestamp {
+/// Noon of a day, and so many minutes on.
+fn moment(words: &str) -> Timestamp {
+    let (day, minutes) = words.split_once(" +").unwrap_or((words, "0"));
+    Timestamp(noon(day).get() + minutes.parse::<i64>().unwrap() * 60_000)
+}
+
+fn noon(day: &str) -> Timestamp {
+    let day = CalendarDate::parse(day).unwrap();
     // Days from 1970-01-01 after H. Hinnant; 12:00 in Viet Nam is 05:00 UTC.
     let (year, month) = (
         i64::from(day.year()) - i64::from(day.month() <= 2),
@@ -347,151 +371,4 @@ fn record(given: &Given<'_>, mut data: PersonData) -> PersonData {
         }
     }
     data
-}
-
-fn outcome(outcome: &Outcome) -> String {
-    let replayed = if outcome.replayed {
-        ", the first answer again"
-    } else {
-        ""
-    };
-    let decided = format!(
-        "decided at {} on {}{replayed}",
-        outcome.position,
-        CalendarDate::in_viet_nam(outcome.time)
-    );
-    match &outcome.result {
-        Ok(accepted) => {
-            let (person, version, pin) = (accepted.person, accepted.version, accepted.pin.as_str());
-            let mut line = format!(
-                "outcome: accepted, person {person} version {version}, number {pin}, {decided}"
-            );
-            for finding in &accepted.findings {
-                write!(
-                    line,
-                    "\nfinding: {} {}",
-                    finding.code.label(),
-                    finding.field
-                )
-                .unwrap();
-            }
-            line
-        }
-        Err(rejection) => format!("outcome: {}: {rejection}, {decided}", rejection.name()),
-    }
-}
-
-/// The mutations as lines, but the counters and counts, which follow from the rest.
-fn told(mutations: &[Mutation]) -> Vec<String> {
-    let mut indexes = Vec::new();
-    let mut lines = Vec::new();
-    for mutation in mutations {
-        match mutation {
-            Mutation::PutVersion(version) => lines.extend(told_record(version)),
-            Mutation::AppendEvent(event) => lines.push(told_event(event)),
-            Mutation::AppendAudit(audit) => lines.push(told_audit(audit)),
-            Mutation::BindPin { .. } => indexes.push("+number"),
-            Mutation::BindCmnd { .. } => indexes.push("+card"),
-            Mutation::UnbindCmnd { .. } => indexes.push("-card"),
-            Mutation::BindForm { .. } => indexes.push("+document"),
-            Mutation::IndexName { .. } => indexes.push("+name"),
-            Mutation::UnindexName { .. } => indexes.push("-name"),
-            Mutation::PutOutcome { .. } => indexes.push("+answer"),
-            Mutation::CountFullPages { .. } => indexes.push("+full page"),
-            Mutation::CountPage { .. } | Mutation::PutCounters(_) => {}
-        }
-    }
-    if !indexes.is_empty() {
-        lines.push(format!("indexes: {}", indexes.join(" ")));
-    }
-    lines
-}
-
-fn told_record(version: &PersonVersion) -> Vec<String> {
-    let data = &version.data;
-    let mut items = vec![
-        data.name.full(),
-        format!("born {}", data.birth_date),
-        data.sex.label().to_owned(),
-    ];
-    if let Some(cmnd) = &data.cmnd {
-        items.push(format!("card {}", cmnd.as_str()));
-    }
-    let stay = data.temporary_residence.as_ref().map(TemporaryStay::place);
-    for (word, place) in [
-        ("registered at", Some(&data.birth_registration_place)),
-        ("native of", Some(&data.native_place)),
-        ("lives at", Some(&data.permanent_residence)),
-        ("now at", Some(&data.current_residence)),
-        ("temporarily at", stay),
-    ] {
-        if let Some(place) = place.filter(|place| !place.is_empty()) {
-            items.push(format!("{word} {}", told_place(place)));
-        }
-    }
-    if let Some(death) = &version.death {
-        items.push(format!("{} {}", death.kind.label(), death.date));
-    }
-    let from = &version.provenance;
-    vec![
-        format!("record: {}", items.join(", ")),
-        format!(
-            "source: {}, {}, {} {}, office {}, by {}{}",
-            from.command,
-            from.legal_basis.label(),
-            from.document.kind.label(),
-            from.document.number.as_str(),
-            from.office.as_str(),
-            from.actor.principal.as_str(),
-            from.reason
-                .as_ref()
-                .map(|reason| format!(", because: {}", reason.as_str()))
-                .unwrap_or_default()
-        ),
-    ]
-}
-
-fn told_place(place: &Place) -> String {
-    if let Some(country) = place.country {
-        return country.as_str().to_owned();
-    }
-    let codes = [
-        place.province.as_ref().map(ProvinceCode::as_str),
-        place.district.as_ref().map(DistrictCode::as_str),
-        place.ward.as_ref().map(WardCode::as_str),
-    ];
-    let last = codes.iter().rposition(Option::is_some).unwrap_or_default();
-    codes[..=last]
-        .iter()
-        .map(|code| code.unwrap_or("-"))
-        .collect::<Vec<_>>()
-        .join("/")
-}
-
-fn told_event(event: &Event) -> String {
-    let (sequence, kind) = (event.sequence, event.kind.label());
-    format!(
-        "event: {sequence} {kind}, person {} version {}, log {}",
-        event.person, event.version, event.log_index
-    )
-}
-
-fn told_audit(audit: &AuditRecord) -> String {
-    let decision = match &audit.decision {
-        Decision::Accepted => "accepted",
-        Decision::Replayed => "replayed",
-        Decision::Rejected(name) => name,
-    };
-    let whose = match (audit.person, audit.version) {
-        (Some(person), Some(version)) => format!(", person {person} version {version}"),
-        (Some(person), None) => format!(", about person {person}"),
-        (None, _) => String::new(),
-    };
-    let (principal, role) = (audit.actor.principal.as_str(), audit.actor.role.word());
-    let at = format!("{}/{}", audit.position, audit.ordinal);
-    format!(
-        "audit: {at} {principal} ({role}) of {}: {} {decision}{whose}",
-        audit.office.as_str(),
-        audit.command
-    )
 }

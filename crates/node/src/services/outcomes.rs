@@ -3,13 +3,27 @@
 use std::time::Duration;
 
 use banyan_consensus::{Member, ProposeError};
-use banyan_domain::ViewFault;
+use banyan_domain::{Outcome, Rejection, ViewFault};
 use banyan_storage::{AppendError, Fault};
 use banyan_wire::errors::Code;
 use banyan_wire::v1::ErrorDetail;
 
 /// After "no leader" a caller should wait about an election.
 const NO_LEADER_RETRY: Duration = Duration::from_millis(200);
+
+/// Room for idempotency keys comes back as the oldest expire, which takes its time.
+const KEYS_FULL_RETRY: Duration = Duration::from_secs(60);
+
+/// Whether an outcome is one to answer with. "Not now" is none: nothing is kept of it, and a later try may be accepted.
+pub(super) fn settled(outcome: &Outcome) -> Result<(), ErrorDetail> {
+    match &outcome.result {
+        Err(rejection @ Rejection::KeysFull) => {
+            Err(ErrorDetail::new(Code::KeysFull, rejection.to_string())
+                .with_retry_after(KEYS_FULL_RETRY))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The URL of a member's client port.
 pub(super) fn client_url(member: &Member) -> String {

@@ -6,12 +6,11 @@ use banyan_consensus::ProposeError;
 use banyan_domain::limits::BATCH_COMMANDS_MAX;
 use banyan_domain::policy::{Authorised, authorise};
 use banyan_domain::{
-    Actor, ApplyContext, Command, Envelope, IdempotencyKey, Mutation, Outcome, PersonId, Position,
-    Timestamp, apply,
+    Actor, ApplyContext, Command, Envelope, Mutation, Outcome, PersonId, Position, Timestamp, apply,
 };
 use banyan_storage::ReadView;
-use banyan_wire::command::{command_from_wire, fingerprint};
-use banyan_wire::errors::Code;
+use banyan_wire::command::{command_from_wire, fingerprint, key_from_wire};
+use banyan_wire::errors::{Code, faults_to_wire};
 use banyan_wire::outcome::outcome_to_wire;
 use banyan_wire::v1::batch_answer::Answer;
 use banyan_wire::v1::call::Method;
@@ -52,7 +51,7 @@ impl ServiceParts {
         let mut outcomes = self.propose(context, vec![prepared.envelope]).await?;
         let outcome = outcomes.pop().map(|outcome| self.outcome(&outcome));
         Ok(SubmitResponse {
-            outcome,
+            outcome: outcome.transpose()?,
             as_of: None,
         })
     }
@@ -103,7 +102,10 @@ impl ServiceParts {
             .propose(context, std::mem::take(&mut batch.proposed))
             .await?;
         Ok(SubmitBatchResponse {
-            answers: batch.answers(outcomes.iter().map(|outcome| self.outcome(outcome))),
+            answers: batch.answers(outcomes.iter().map(|outcome| {
+                self.outcome(outcome)
+                    .map_or_else(Answer::Error, Answer::Outcome)
+            })),
             as_of,
         })
     }
@@ -145,11 +147,12 @@ impl ServiceParts {
     }
 
     /// An outcome with the token by which later reads see it. The same on every retry: it follows from the position of the decision.
-    fn outcome(&self, outcome: &Outcome) -> v1::Outcome {
-        v1::Outcome {
+    fn outcome(&self, outcome: &Outcome) -> Result<v1::Outcome, ErrorDetail> {
+        outcomes::settled(outcome)?;
+        Ok(v1::Outcome {
             token: self.token(outcome.position),
             ..outcome_to_wire(outcome)
-        }
+        })
     }
 
     /// Proposes what policy has allowed, and waits for the outcomes.
@@ -197,6 +200,7 @@ impl ServiceParts {
                 _ => None,
             });
         let outcome = transition.outcome;
+        outcomes::settled(&outcome)?;
         let allotted =
             outcome.result.as_ref().is_ok_and(|_| !outcome.replayed) && allots(&envelope.command);
         let replayed = outcome.replayed;
@@ -245,12 +249,10 @@ fn check_size(request: &SubmitBatchRequest) -> Result<(), ErrorDetail> {
 
 /// Parses and authorises one submission.
 fn prepare(actor: &Actor, request: &SubmitRequest, salt: u64) -> Result<Prepared, ErrorDetail> {
-    let key = IdempotencyKey::from_slice(&request.idempotency_key).ok_or_else(|| {
-        let text = format!(
-            "the key has {} bytes, it must have 16",
-            request.idempotency_key.len()
-        );
-        ErrorDetail::new(Code::IdempotencyKeyInvalid, text)
+    // Its age is judged in apply alone, by replicated time: this node's clock may be wrong.
+    let key = key_from_wire(&request.idempotency_key).map_err(|fault| ErrorDetail {
+        faults: faults_to_wire(std::slice::from_ref(&fault)),
+        ..ErrorDetail::new(Code::IdempotencyKeyInvalid, fault.to_string())
     })?;
     let command = request
         .command
@@ -303,11 +305,11 @@ impl Batch {
         self.proposed.push(envelope);
     }
 
-    fn answers(self, mut outcomes: impl Iterator<Item = v1::Outcome>) -> Vec<BatchAnswer> {
+    fn answers(self, mut outcomes: impl Iterator<Item = Answer>) -> Vec<BatchAnswer> {
         self.answers
             .into_iter()
             .map(|answer| BatchAnswer {
-                answer: answer.or_else(|| outcomes.next().map(Answer::Outcome)),
+                answer: answer.or_else(|| outcomes.next()),
             })
             .collect()
     }

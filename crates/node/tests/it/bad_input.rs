@@ -72,6 +72,22 @@ fn a_write_needs_a_key_of_16_bytes_and_a_command() {
                 Some(Code::IdempotencyKeyInvalid)
             );
         }
+        // A random UUID says no time.
+        let mut random = people::key(1);
+        random[6] = 0x4a;
+        let request = SubmitRequest {
+            idempotency_key: random.into(),
+            ..people::submission(1, people::birth(1, HA_NOI))
+        };
+        let refused = detail(&registry.submit(request).await.unwrap_err());
+        assert_eq!(refused.known_code(), Some(Code::IdempotencyKeyInvalid));
+        assert_eq!(refused.faults[0].field, "idempotency_key");
+        assert!(
+            refused.faults[0]
+                .message
+                .contains("this one is of version 4"),
+            "{refused:?}"
+        );
         for command in [
             None,
             Some(Command {

@@ -10,6 +10,7 @@ mod config;
 mod consistency;
 mod forwarding;
 mod http_edge;
+mod keys;
 mod lifecycle;
 mod many;
 mod people;

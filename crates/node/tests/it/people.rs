@@ -1,5 +1,9 @@
 //! Synthetic people for tests. Every name holds the marker that no log line may show.
 
+use std::sync::OnceLock;
+
+use banyan_consensus::{Clock, SystemClock};
+use banyan_domain::{IdempotencyKey, Timestamp};
 use banyan_wire::v1::command::Kind;
 use banyan_wire::v1::{
     Command, CorrectPerson, Date, Death, DeathKind, DocumentKind, Household, LegalBasis,
@@ -161,9 +165,17 @@ pub(crate) fn death(number: u64, pin: &str) -> Command {
     )
 }
 
-/// An idempotency key that differs for each number.
+/// An idempotency key that differs for each number, made when these tests began: a number always gives the same key.
 pub(crate) fn key(number: u64) -> Vec<u8> {
-    u128::from(number).to_be_bytes().to_vec()
+    static BEGUN: OnceLock<Timestamp> = OnceLock::new();
+    key_made(*BEGUN.get_or_init(|| SystemClock.now()), number)
+}
+
+/// An idempotency key of that time.
+pub(crate) fn key_made(made: Timestamp, number: u64) -> Vec<u8> {
+    let mut bits = [0; 10];
+    bits[3..].copy_from_slice(&number.to_be_bytes()[1..]);
+    IdempotencyKey::new(made, bits).as_bytes().to_vec()
 }
 
 pub(crate) fn submission(key_number: u64, command: Command) -> SubmitRequest {

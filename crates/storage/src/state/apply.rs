@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use banyan_domain::{
-    ApplyContext, Envelope, Mutation, Outcome, OverlayView, Position, Timestamp, apply,
+    ApplyContext, Envelope, Mutation, Outcome, OverlayView, Position, Timestamp, ViewFault, apply,
+    expire,
 };
 use banyan_wire::record;
 use bytes::Bytes;
@@ -16,8 +17,9 @@ use super::core::Core;
 use super::digest::DigestJob;
 use super::generation::OwnedReader;
 use super::install::{self, InstallError, VerifiedCheckpoint};
+use super::markers;
 use super::schema::{self, Family};
-use super::view::{self, Applied, ReadView};
+use super::view::{Applied, ReadView};
 use crate::fault::Fault;
 use crate::pending::Answer;
 
@@ -281,6 +283,8 @@ impl Group<'_> {
                 format!("entry {position} is not the next one after {previous:?}"),
             ));
         }
+        let cannot_read =
+            |error: ViewFault| Fault::new("state", format!("apply of {position}: {}", error.0));
         let mut time = self.applied.map_or(Timestamp(0), |applied| applied.time);
         let mut outcomes = Vec::new();
         match &entry.kind {
@@ -292,19 +296,18 @@ impl Group<'_> {
             } => {
                 time = time.max(*stamp);
                 outcomes.reserve(envelopes.len());
+                let dropped =
+                    expire(&self.overlay, *stamp, envelopes.len()).map_err(cannot_read)?;
+                self.carry_out(dropped);
                 for (ordinal, envelope) in (0_u32..).zip(envelopes) {
                     let context = ApplyContext {
                         position,
                         ordinal,
                         time: *stamp,
                     };
-                    let transition = apply(&self.overlay, &context, envelope).map_err(|error| {
-                        Fault::new("state", format!("apply of {position}: {}", error.0))
-                    })?;
-                    for mutation in &transition.mutations {
-                        stage(&mut self.changes, mutation);
-                    }
-                    self.overlay.absorb(transition.mutations);
+                    let transition =
+                        apply(&self.overlay, &context, envelope).map_err(cannot_read)?;
+                    self.carry_out(transition.mutations);
                     outcomes.push(transition.outcome);
                 }
                 self.commands += envelopes.len();
@@ -314,13 +317,20 @@ impl Group<'_> {
         Ok(EntryResult { position, outcomes })
     }
 
+    fn carry_out(&mut self, mutations: Vec<Mutation>) {
+        for mutation in &mutations {
+            stage(&mut self.changes, mutation);
+        }
+        self.overlay.absorb(mutations);
+    }
+
     /// Adds what the group as a whole changes.
     fn finish(mut self) -> Self {
         if let Some(applied) = self.applied {
             self.changes.put(
                 Family::Records,
                 &schema::APPLIED_KEY,
-                &view::encode_applied(applied),
+                &markers::encode_applied(applied),
             );
         }
         if let Some(membership) = &self.membership {
@@ -385,9 +395,12 @@ fn stage(changes: &mut Changes, mutation: &Mutation) {
             stored,
         } => changes.put(
             Family::Indexes,
-            &schema::outcome_key(principal, key),
+            &schema::outcome_key(key, principal),
             &record::encode_outcome(stored),
         ),
+        Mutation::DropOutcome { principal, key } => {
+            changes.delete(Family::Indexes, &schema::outcome_key(key, principal));
+        }
         Mutation::AppendEvent(event) => {
             changes.put(
                 Family::Records,
@@ -404,7 +417,7 @@ fn stage(changes: &mut Changes, mutation: &Mutation) {
             changes.put(
                 Family::Records,
                 &schema::COUNTERS_KEY,
-                &view::encode_counters(counters),
+                &markers::encode_counters(counters),
             );
         }
     }

@@ -14,6 +14,7 @@ mod core;
 mod digest;
 mod generation;
 mod install;
+mod markers;
 mod readers;
 pub mod schema;
 mod store;

@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|
 //! | 0x01 | records | META applied | 0x01 | term 8, index 8, time in ms 8 |
 //! | | | META membership | 0x02 | bytes of the consensus crate |
-//! | | | META counters | 0x03 | next person 8, next event 8, persons 8, last time in ms 8 |
+//! | | | META counters | 0x03 | next person 8, next event 8, persons 8, last time in ms 8, stored keys 8, first of them 16 (zero: none) |
 //! | 0x10 | records | VERSION | person 8, complement of the version 4 (newest first) | `StoredVersion` |
 //! | 0x11 | records | EVENT | sequence 8 | `StoredEvent` |
 //! | 0x12 | records | AUDIT | log index 8, ordinal in the entry 4 | `StoredAudit` |
@@ -15,13 +15,13 @@
 //! | 0x21 | indexes | CMND | the 9 digits as a number 4 | person 8 |
 //! | 0x22 | indexes | FORM | document kind 1, length of the area 1, area, length of the office 2, office, number | person 8 |
 //! | 0x23 | indexes | NAME | BLAKE3 of search name and birth date 8, person 8 | empty |
-//! | 0x24 | indexes | OUTCOME | length of the principal 2, principal, idempotency key 16 | `StoredOutcome` |
 //! | 0x28 | indexes | PAGE | the 6 digits of the bucket as a number 3, page 1 | numbers given out 2 |
 //! | 0x29 | indexes | FULL_PAGES | the 6 digits of the bucket as a number 3 | pages without a free number 2 |
+//! | 0x2a | indexes | KEY | idempotency key 16 (a UUIDv7: in the order of time), principal | `StoredOutcome` |
 //!
 //! Reserved: 0x02 to 0x0f further markers (feature level, roles); 0x13 cards, 0x14 requests, 0x15 residence files,
 //! 0x16 subscriptions; 0x25 residence file numbers, 0x26 card numbers, 0x27 units to persons; 0x30 to 0x3f sealing keys' epochs.
-//! All tags of `records` are below those of `indexes`: the digest runs over both in key order.
+//! 0x24 was the outcome under a key before keys expired. All tags of `records` are below those of `indexes`: the digest runs over both in key order.
 
 use banyan_domain::{
     AreaCode, Cmnd, EventSequence, FormKey, IdempotencyKey, NameKey, PersonId, Pin, PinBucket,
@@ -64,12 +64,13 @@ pub const CMND: u8 = 0x21;
 pub const FORM: u8 = 0x22;
 /// Tag of a name with a birth date.
 pub const NAME: u8 = 0x23;
-/// Tag of the first outcome under an idempotency key.
-pub const OUTCOME: u8 = 0x24;
 /// Tag of the count of numbers given out in a page of a bucket.
 pub const PAGE: u8 = 0x28;
 /// Tag of the count of full pages of a bucket.
 pub const FULL_PAGES: u8 = 0x29;
+
+/// Tag of the first outcome under an idempotency key.
+pub const KEY: u8 = 0x2a;
 
 /// Key of the applied position.
 pub const APPLIED_KEY: [u8; 2] = [META, 0x01];
@@ -250,16 +251,34 @@ pub fn parse_name_key(key: &[u8]) -> Option<PersonId> {
     })
 }
 
-/// Key of the first outcome under an idempotency key of a principal.
+/// Key of the first outcome under an idempotency key of a principal. The idempotency key comes first, so that the oldest stand in
+/// front and new ones behind all others, whoever made them: they are dropped from the front, and compaction finds them together.
 #[must_use]
-pub fn outcome_key(principal: &Principal, idempotency_key: &IdempotencyKey) -> Vec<u8> {
+pub fn outcome_key(idempotency_key: &IdempotencyKey, principal: &Principal) -> Vec<u8> {
     let principal = principal.as_str().as_bytes();
-    let mut key = Vec::with_capacity(19 + principal.len());
-    key.push(OUTCOME);
-    key.extend_from_slice(&length(principal));
-    key.extend_from_slice(principal);
+    let mut key = Vec::with_capacity(17 + principal.len());
+    key.push(KEY);
     key.extend_from_slice(idempotency_key.as_bytes());
+    key.extend_from_slice(principal);
     key
+}
+
+/// Where the outcomes under this idempotency key and those made later begin.
+#[must_use]
+pub fn outcomes_from(idempotency_key: &IdempotencyKey) -> [u8; 17] {
+    let mut key = [KEY; 17];
+    key[1..].copy_from_slice(idempotency_key.as_bytes());
+    key
+}
+
+/// The idempotency key and the principal in a key of [`outcome_key`].
+#[must_use]
+pub fn parse_outcome_key(key: &[u8]) -> Option<(IdempotencyKey, Principal)> {
+    let (&tag, rest) = key.split_first()?;
+    let (idempotency_key, principal) = rest.split_first_chunk::<16>()?;
+    let idempotency_key = IdempotencyKey::parse(idempotency_key).ok()?;
+    let principal = Principal::new(std::str::from_utf8(principal).ok()?).ok()?;
+    (tag == KEY).then_some((idempotency_key, principal))
 }
 
 fn tagged_u64(tag: u8, number: u64) -> [u8; 9] {

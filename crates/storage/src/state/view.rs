@@ -16,6 +16,7 @@ use rocksdb::{DBPinnableSlice, ReadOptions};
 
 use super::digest;
 use super::generation::{Generation, OwnedReader, Reader};
+use super::markers::{decode_applied, decode_counters};
 use super::schema::{self, Family};
 use crate::codec::{self, Kind};
 use crate::fault::Fault;
@@ -233,26 +234,20 @@ impl ReadView {
         )
     }
 
-    /// Calls `visit` with every first outcome: its key in the store (without tag) and its value.
+    /// Calls `visit` with everything that is stored under idempotency keys, in order of key and principal.
     ///
     /// # Errors
     /// [`ViewFault`], also from `visit`.
     pub fn visit_outcomes(
         &self,
-        mut visit: impl FnMut(&[u8], StoredOutcome) -> Result<(), ViewFault>,
+        mut visit: impl FnMut(IdempotencyKey, Principal, StoredOutcome) -> Result<(), ViewFault>,
     ) -> Result<(), ViewFault> {
-        self.scan(
-            Family::Indexes,
-            &[schema::OUTCOME],
-            &[schema::OUTCOME + 1],
-            |key, plain| {
-                visit(
-                    key.get(1..).unwrap_or_default(),
-                    record::decode_outcome(plain).map_err(fault)?,
-                )?;
-                Ok(true)
-            },
-        )
+        let (from, until) = ([schema::KEY], [schema::KEY + 1]);
+        self.scan(Family::Indexes, &from, &until, |key, plain| {
+            let (key, principal) = outcome_key(key)?;
+            visit(key, principal, decode_outcome(plain)?)?;
+            Ok(true)
+        })
     }
 
     /// BLAKE3 over every logical key and value, and the number of keys.
@@ -337,6 +332,17 @@ impl View for ReadView {
         Ok(newest)
     }
 
+    fn version_at(
+        &self,
+        person: PersonId,
+        version: VersionNumber,
+    ) -> Result<Option<PersonVersion>, ViewFault> {
+        let key = schema::version_key(person, version);
+        self.get(Family::Records, &key, |plain| {
+            record::decode_version(person, version, plain).map_err(fault)
+        })
+    }
+
     fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
         self.get(Family::Indexes, &schema::pin_key(pin), decode_person)
     }
@@ -354,11 +360,28 @@ impl View for ReadView {
         principal: &Principal,
         key: &IdempotencyKey,
     ) -> Result<Option<StoredOutcome>, ViewFault> {
-        self.get(
-            Family::Indexes,
-            &schema::outcome_key(principal, key),
-            |plain| record::decode_outcome(plain).map_err(fault),
-        )
+        let key = schema::outcome_key(key, principal);
+        self.get(Family::Indexes, &key, decode_outcome)
+    }
+
+    fn stored_keys(
+        &self,
+        from: IdempotencyKey,
+        until: Timestamp,
+        count_max: usize,
+    ) -> Result<Vec<(IdempotencyKey, Principal)>, ViewFault> {
+        let mut keys = Vec::new();
+        let (from, end) = (schema::outcomes_from(&from), [schema::KEY + 1]);
+        self.scan(Family::Indexes, &from, &end, |key, _| {
+            if keys.len() == count_max {
+                return Ok(false);
+            }
+            let key = outcome_key(key)?;
+            let goes_on = key.0.made() < until;
+            keys.push(key);
+            Ok(goes_on)
+        })?;
+        Ok(keys)
     }
 
     fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {
@@ -404,54 +427,16 @@ impl View for ReadView {
     }
 }
 
-pub(super) fn encode_applied(applied: Applied) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&applied.position.term.to_be_bytes());
-    bytes[8..16].copy_from_slice(&applied.position.index.to_be_bytes());
-    bytes[16..].copy_from_slice(&applied.time.get().to_be_bytes());
-    bytes
-}
-
-fn decode_applied(plain: &[u8]) -> Result<Applied, ViewFault> {
-    let [term, index, time] =
-        words(plain).ok_or_else(|| fault("the applied position has a wrong length"))?;
-    Ok(Applied {
-        position: Position {
-            term: u64::from_be_bytes(term),
-            index: u64::from_be_bytes(index),
-        },
-        time: Timestamp(i64::from_be_bytes(time)),
-    })
-}
-
-pub(super) fn encode_counters(counters: &Counters) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&counters.next_person.to_be_bytes());
-    bytes[8..16].copy_from_slice(&counters.next_event.to_be_bytes());
-    bytes[16..24].copy_from_slice(&counters.persons.to_be_bytes());
-    bytes[24..].copy_from_slice(&counters.last_time.get().to_be_bytes());
-    bytes
-}
-
-fn decode_counters(plain: &[u8]) -> Result<Counters, ViewFault> {
-    let [person, event, persons, time] =
-        words(plain).ok_or_else(|| fault("the counters have a wrong length"))?;
-    Ok(Counters {
-        next_person: u64::from_be_bytes(person),
-        next_event: u64::from_be_bytes(event),
-        persons: u64::from_be_bytes(persons),
-        last_time: Timestamp(i64::from_be_bytes(time)),
-    })
-}
-
 fn decode_pin(key: &[u8]) -> Result<Pin, ViewFault> {
     let number = schema::parse_pin_key(key).ok_or_else(|| fault("a PIN key has a wrong length"))?;
     Pin::parse(&format!("{number:012}")).map_err(|_| fault("a PIN key holds no valid number"))
 }
 
 fn decode_person(plain: &[u8]) -> Result<PersonId, ViewFault> {
-    let [person] = words(plain).ok_or_else(|| fault("an index value has a wrong length"))?;
-    Ok(PersonId(u64::from_be_bytes(person)))
+    let person = plain.try_into();
+    person
+        .map(|person| PersonId(u64::from_be_bytes(person)))
+        .map_err(|_| fault("an index value has a wrong length"))
 }
 
 fn decode_count(plain: &[u8]) -> Result<u16, ViewFault> {
@@ -461,13 +446,12 @@ fn decode_count(plain: &[u8]) -> Result<u16, ViewFault> {
         .map_err(|_| fault("a count of numbers has a wrong length"))
 }
 
-/// Exactly `N` words of eight bytes.
-fn words<const N: usize>(plain: &[u8]) -> Option<[[u8; 8]; N]> {
-    let (words, rest) = plain.as_chunks::<8>();
-    if !rest.is_empty() {
-        return None;
-    }
-    words.try_into().ok()
+fn decode_outcome(plain: &[u8]) -> Result<StoredOutcome, ViewFault> {
+    record::decode_outcome(plain).map_err(fault)
+}
+
+fn outcome_key(key: &[u8]) -> Result<(IdempotencyKey, Principal), ViewFault> {
+    schema::parse_outcome_key(key).ok_or_else(|| fault("a KEY key does not parse"))
 }
 
 fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], ViewFault> {
@@ -480,6 +464,6 @@ fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], ViewFault> {
     })
 }
 
-fn fault(cause: impl ToString) -> ViewFault {
+pub(super) fn fault(cause: impl ToString) -> ViewFault {
     ViewFault(cause.to_string())
 }

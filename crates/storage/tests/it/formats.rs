@@ -90,7 +90,7 @@ fn records_of_format_1_decode() {
     let tags: Vec<u8> = seen.into_keys().collect();
     assert_eq!(
         tags,
-        [0x01, 0x10, 0x11, 0x12, 0x20, 0x21, 0x22, 0x23, 0x24, 0x28],
+        [0x01, 0x10, 0x11, 0x12, 0x20, 0x21, 0x22, 0x23, 0x28, 0x2a],
         "every kind of record is covered, but the full page: no bucket is that full"
     );
 }
@@ -112,7 +112,9 @@ fn decode_state(key: &[u8], plain: &[u8]) {
             let decoded = record::decode_audit(index, ordinal, plain).unwrap();
             assert_eq!(record::encode_audit(&decoded), plain);
         }
-        schema::OUTCOME => {
+        schema::KEY => {
+            let (made_by, principal) = schema::parse_outcome_key(key).unwrap();
+            assert_eq!(schema::outcome_key(&made_by, &principal), key);
             let decoded: StoredOutcome = record::decode_outcome(plain).unwrap();
             assert_eq!(record::encode_outcome(&decoded), plain);
         }

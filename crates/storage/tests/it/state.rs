@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use banyan_domain::{
-    BirthDate, EventSequence, NameKey, PersonId, PersonVersion, Pin, PinBucket, PinPage, Position,
-    ProvinceCode, Sex, VersionNumber, View,
+    BirthDate, EventSequence, IdempotencyKey, NameKey, PersonId, PersonVersion, Pin, PinBucket,
+    PinPage, Position, ProvinceCode, Sex, Timestamp, VersionNumber, View,
 };
 use banyan_storage::{DigestState, EntryKind, ReadView, StateEntry, StoreOptions, Stores};
 use proptest::prelude::*;
@@ -135,18 +135,27 @@ fn compare(view: &ReadView, workload: &Workload) {
         }
     }
     assert!(pins >= counters.persons);
-    let mut outcomes = 0;
-    view.visit_outcomes(|_, _| {
-        outcomes += 1;
+    let mut outcomes = Vec::new();
+    view.visit_outcomes(|key, principal, stored| {
+        outcomes.push((key, principal, stored));
         Ok(())
     })
     .unwrap();
-    let first = |record: &&banyan_domain::AuditRecord| {
-        !matches!(&record.decision, banyan_domain::Decision::Replayed)
-            && record.decision
-                != banyan_domain::Decision::Rejected("IDEMPOTENCY_KEY_REUSED".to_owned())
-    };
-    assert_eq!(outcomes, model.audit().iter().filter(first).count());
+    assert_eq!(outcomes.len() as u64, counters.keys);
+    let expected: Vec<_> = model
+        .outcomes()
+        .map(|(key, principal, stored)| (key, principal.clone(), stored.clone()))
+        .collect();
+    assert!(outcomes == expected, "stored outcomes differ");
+    for (from, until) in [(0, i64::MAX), (0, 0), (0, counters.last_time.get())] {
+        let from = IdempotencyKey::new(Timestamp(from), [0; 10]);
+        for count_max in [0, 1, 7, usize::MAX] {
+            assert_eq!(
+                view.stored_keys(from, Timestamp(until), count_max),
+                model.stored_keys(from, Timestamp(until), count_max)
+            );
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use banyan_domain::{
     CountryCode, Death, DeathDate, DeathKind, DocumentKind, DocumentNumber, Envelope, Fingerprint,
     IdempotencyKey, LegalBasis, MemoryView, Nationalities, NodeId, Office, Outcome, PersonData,
     PersonName, Pin, PinBucket, Place, Position, Principal, ProvinceCode, RecordDeath,
-    RegisterBirth, RegisterPerson, Role, Sex, SourceDocument, Text, Timestamp, View, apply,
+    RegisterBirth, RegisterPerson, Role, Sex, SourceDocument, Text, Timestamp, View, apply, expire,
 };
 use banyan_storage::{EntryKind, StateEntry};
 use rand::{Rng, SeedableRng};
@@ -74,9 +74,17 @@ impl Workload {
         }
         // Leaders' clocks differ: the stamp sometimes goes back.
         self.time += self.rng.random_range(-200..1_000);
+        // Now and then half a month goes by, so that keys expire.
+        if !self.imports_only && self.rng.random_range(0..12) == 0 {
+            self.time += 16 * 24 * 60 * 60 * 1_000;
+        }
         let time = Timestamp(self.time);
         let mut outcomes = Vec::new();
         let mut envelopes = Vec::with_capacity(commands);
+        if !self.imports_only {
+            let dropped = expire(&self.model, time, commands).unwrap();
+            self.model.absorb(dropped);
+        }
         for ordinal in 0..commands {
             let envelope = self.envelope();
             if !self.imports_only {
@@ -364,9 +372,9 @@ impl Workload {
     fn key(&mut self) -> IdempotencyKey {
         self.serial += 1;
         // As a UUIDv7 has it: time first, then randomness.
-        let mut key: [u8; 16] = self.rng.random();
-        key[..8].copy_from_slice(&self.serial.to_be_bytes());
-        IdempotencyKey(key)
+        let mut random: [u8; 10] = self.rng.random();
+        random[3..7].copy_from_slice(&self.serial.to_be_bytes()[4..]);
+        IdempotencyKey::new(Timestamp(self.time), random)
     }
 
     fn seal(&mut self, legal_basis: LegalBasis, kind: DocumentKind, command: Command) -> Envelope {

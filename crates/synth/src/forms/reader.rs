@@ -35,8 +35,8 @@ pub struct Row {
     pub ordinal: u64,
     /// Bytes of the file up to the end of this line.
     pub end_offset: u64,
-    /// Idempotency key: BLAKE3 of the ordinal and the line's bytes, so that the same file gives the same keys again.
-    pub key: [u8; 16],
+    /// What the row's idempotency key has beside its time: the same whenever the same file is read.
+    pub key_bits: [u8; 10],
     /// The form's number where it could be read, else empty.
     pub form_number: String,
     /// The command, or everything that is wrong with the row.
@@ -244,7 +244,7 @@ impl<R: BufRead> Reader<R> {
             line: self.line_count,
             ordinal,
             end_offset: self.offset,
-            key: row_key(ordinal, &self.line),
+            key_bits: key_bits(ordinal, &self.line),
             form_number,
             content,
         }
@@ -266,14 +266,20 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-/// The idempotency key of a row.
-fn row_key(ordinal: u64, line: &[u8]) -> [u8; 16] {
+/// What a row's idempotency key has beside its time. All rows of a file share the time, so the ordinal by the thousand comes
+/// first, where RFC 9562 §6.2 puts a counter, and keys arrive nearly in their order; then BLAKE3 of ordinal and line.
+fn key_bits(ordinal: u64, line: &[u8]) -> [u8; 10] {
     let mut hasher = blake3::Hasher::new_derive_key("banyan form row, key of its import, 1");
     hasher.update(&ordinal.to_le_bytes());
     hasher.update(line);
-    let mut key = [0; 16];
-    key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    key
+    let mut bits = [0; 10];
+    bits[3..].copy_from_slice(&hasher.finalize().as_bytes()[..7]);
+    // A UUIDv7 takes four bits of the first byte, eight of the second and six of the third.
+    let thousand = ordinal >> 10;
+    bits[0] = (thousand >> 14).to_le_bytes()[0] & 0x0f;
+    bits[1] = (thousand >> 6).to_le_bytes()[0];
+    bits[2] = thousand.to_le_bytes()[0] & 0x3f;
+    bits
 }
 
 /// Splits one CSV line into fields.

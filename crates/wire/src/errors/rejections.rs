@@ -23,6 +23,9 @@ pub fn code_of_rejection(rejection: &Rejection) -> Code {
         Rejection::BirthPlaceUnknown { .. } => Code::BirthPlaceUnknown,
         Rejection::BucketExhausted => Code::BucketExhausted,
         Rejection::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+        Rejection::KeyExpired => Code::KeyExpired,
+        Rejection::KeyAhead => Code::KeyAhead,
+        Rejection::KeysFull => Code::KeysFull,
         Rejection::NotAllowed { .. } => Code::NotAllowedAtDecision,
         Rejection::LegalBasisMismatch { .. } => Code::LegalBasisMismatch,
         Rejection::DocumentMismatch { .. } => Code::DocumentMismatch,
@@ -75,6 +78,9 @@ fn field_of(rejection: &Rejection) -> Option<&str> {
         | Rejection::PinReestablishmentRequired { .. }
         | Rejection::BucketExhausted
         | Rejection::IdempotencyKeyReused
+        | Rejection::KeyExpired
+        | Rejection::KeyAhead
+        | Rejection::KeysFull
         | Rejection::NotAllowed {
             denial: Denial::Role | Denial::OutsideArea,
         } => None,
@@ -86,15 +92,18 @@ mod tests {
     use banyan_domain::PlaceProblem;
 
     use super::*;
+    use crate::errors::Kind;
 
     #[test]
     fn code_and_domain_give_a_rejection_one_name() {
         for rejection in crate::record::tests::every_rejection() {
             assert_eq!(code_of_rejection(&rejection).name(), rejection.name());
-            assert_eq!(
-                code_of_rejection(&rejection).kind(),
-                crate::errors::Kind::Rejection
-            );
+            // What only says "not now" is answered as an error with a hint when to come again.
+            let kind = match rejection {
+                Rejection::KeysFull => Kind::Unavailable,
+                _ => Kind::Rejection,
+            };
+            assert_eq!(code_of_rejection(&rejection).kind(), kind);
         }
     }
 

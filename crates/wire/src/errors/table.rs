@@ -83,7 +83,7 @@ codes! {
     InvalidFields 101 "BNY-0101" "INVALID_FIELDS" Request InvalidArgument 400
         "fields of the request are at fault" => "Correct the fields that the answer lists and send it again.";
     IdempotencyKeyInvalid 102 "BNY-0102" "IDEMPOTENCY_KEY_INVALID" Request InvalidArgument 400
-        "the idempotency key is missing or not 16 bytes" => "Send a UUIDv7 as the key, and the same one on every retry.";
+        "the idempotency key is missing or no UUID of version 7" => "Send a UUIDv7 as the key, and the same one on every retry.";
     BatchSize 103 "BNY-0103" "BATCH_SIZE" Request InvalidArgument 400
         "a batch holds no command, or more than the bound" => "Send 1 to 1000 commands in a batch.";
     MessageTooLarge 104 "BNY-0104" "MESSAGE_TOO_LARGE" Request OutOfRange 413
@@ -161,6 +161,10 @@ codes! {
         "the legal basis does not carry this command" => "Name a legal basis that carries the command; its error page lists them.";
     DocumentMismatch 316 "BNY-0316" "DOCUMENT_MISMATCH" Rejection FailedPrecondition 422
         "the source document does not carry the death or disappearance" => "Enter it from a document that does; the error page lists them.";
+    KeyExpired 317 "BNY-0317" "KEY_EXPIRED" Rejection FailedPrecondition 409
+        "the idempotency key is older than 30 days" => "Look in the registry whether the first try took effect; if not, send it with a new key.";
+    KeyAhead 318 "BNY-0318" "KEY_AHEAD" Rejection FailedPrecondition 409
+        "the idempotency key is of a time more than 5 minutes ahead" => "Set the client's clock and send the command with a new key.";
 
     NotLeader 401 "BNY-0401" "NOT_LEADER" Unavailable Unavailable 503
         "another node leads" => "Go to the endpoint that the answer names, with the same key.";
@@ -186,6 +190,8 @@ codes! {
         "leadership was not handed over in time" => "Look at `banyan cluster status`, then try again or name another voter.";
     JournalFull 412 "BNY-0412" "JOURNAL_FULL" Unavailable Unavailable 503
         "the node's journal of access records is full" => "Ask another node; an operator gives this node's journal more room.";
+    KeysFull 415 "BNY-0415" "KEYS_FULL" Unavailable ResourceExhausted 503
+        "the registry keeps as many idempotency keys as it may" => "Try again later with the same key; keys expire 30 days after they were made.";
 
     NodeFault 501 "BNY-0501" "NODE_FAULT" Fault Internal 500
         "the node met a fault and stops" => "Go to another node; an operator reads this node's log.";

@@ -158,7 +158,7 @@ pub fn provenance_to_wire(provenance: &Provenance) -> v1::Provenance {
         legal_basis: provenance.legal_basis.code(),
         document: Some(document_to_wire(&provenance.document)),
         command: provenance.command.label().to_owned(),
-        position: provenance.log_index,
+        position: provenance.position.index,
         area: area.to_owned(),
         reason: reason_to_wire(provenance),
     }

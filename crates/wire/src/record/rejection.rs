@@ -69,7 +69,10 @@ pub(super) fn to_stored(rejection: &Rejection) -> StoredRejection {
         | Rejection::PersonAlreadyDeceased
         | Rejection::DeathBeforeBirth
         | Rejection::BucketExhausted
-        | Rejection::IdempotencyKeyReused => {}
+        | Rejection::IdempotencyKeyReused
+        | Rejection::KeyExpired
+        | Rejection::KeyAhead
+        | Rejection::KeysFull => {}
         Rejection::PinContradictsRecord { what }
         | Rejection::PinReestablishmentRequired { what } => {
             stored.cause = contradiction_number(*what);
@@ -136,6 +139,9 @@ fn read(code: Code, stored: &StoredRejection) -> Option<Rejection> {
         },
         Code::BucketExhausted => Rejection::BucketExhausted,
         Code::IdempotencyKeyReused => Rejection::IdempotencyKeyReused,
+        Code::KeyExpired => Rejection::KeyExpired,
+        Code::KeyAhead => Rejection::KeyAhead,
+        Code::KeysFull => Rejection::KeysFull,
         Code::NotAllowedAtDecision => Rejection::NotAllowed {
             denial: by_number(&DENIALS, stored.cause)?,
         },

@@ -30,6 +30,9 @@ pub(crate) fn every_rejection() -> Vec<Rejection> {
         },
         Rejection::BucketExhausted,
         Rejection::IdempotencyKeyReused,
+        Rejection::KeyExpired,
+        Rejection::KeyAhead,
+        Rejection::KeysFull,
         Rejection::NotAllowed {
             denial: Denial::OutsideArea,
         },

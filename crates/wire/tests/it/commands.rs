@@ -38,13 +38,22 @@ proptest! {
 }
 
 #[test]
-fn a_key_is_sixteen_bytes() {
-    assert!(key_from_wire(&[7; 16]).is_ok());
-    let fault = key_from_wire(&[7; 15]).unwrap_err();
-    assert_eq!(
-        fault.to_string(),
-        "idempotency_key: must be 16 bytes, got 15"
-    );
+fn a_key_is_a_uuid_of_version_7_and_its_fault_names_the_field() {
+    let mut key = [0x7f; 16];
+    key[8] = 0x80;
+    assert!(key_from_wire(&key).is_ok());
+    let mut random = key;
+    random[6] = 0x4f;
+    let faults = [
+        (&key[..15], "idempotency_key: must be 16 bytes, got 15"),
+        (
+            &random[..],
+            "idempotency_key: must be a UUID of version 7, this one is of version 4",
+        ),
+    ];
+    for (bytes, text) in faults {
+        assert_eq!(key_from_wire(bytes).unwrap_err().to_string(), text);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use banyan_domain::{
     Actor, Envelope, NodeId, PersonId, PersonVersion, Principal, Provenance, Role, Timestamp,
     VersionNumber,
 };
-use banyan_domain::{Command, IdempotencyKey, Pin};
+use banyan_domain::{Command, IdempotencyKey, Pin, Position};
 use banyan_wire::command::{command_from_wire, envelope_from_wire, envelope_to_wire, fingerprint};
 use banyan_wire::{internal_v1, record, v1};
 use prost::Message;
@@ -108,7 +108,7 @@ fn envelope() -> Envelope {
     let fingerprint = fingerprint(&message);
     Envelope {
         actor,
-        key: IdempotencyKey([7; 16]),
+        key: IdempotencyKey::new(Timestamp(1_790_000_000_000), [7; 10]),
         fingerprint,
         salt: 1,
         head,
@@ -135,7 +135,7 @@ fn version(envelope: &Envelope) -> PersonVersion {
             document: envelope.head.document.clone(),
             command: envelope.command.name(),
             reason: None,
-            log_index: 17,
+            position: Position { term: 3, index: 17 },
         },
         key: envelope.key,
     }

@@ -1,14 +1,14 @@
 //! Random values of the domain's types, within their bounds. Boxed: their value trees are too large for a test's stack.
 
 use banyan_domain::{
-    Accepted, Actor, AreaCode, AuditRecord, BirthDate, BloodGroup, CalendarDate, Cmnd, Command,
-    CommandHead, CommandName, CorrectPerson, CountryCode, Death, DeathKind, Decision, DistrictCode,
+    Actor, AreaCode, AuditRecord, BirthDate, BloodGroup, CalendarDate, Cmnd, Command, CommandHead,
+    CommandName, CorrectPerson, CountryCode, Death, DeathKind, Decision, DistrictCode,
     DocumentKind, DocumentNumber, Envelope, Ethnicity, Finding, FindingCode, Fingerprint,
-    Household, IdempotencyKey, LegalBasis, MaritalStatus, Nationalities, NodeId, Office, Outcome,
+    Household, IdempotencyKey, Judged, LegalBasis, MaritalStatus, Nationalities, NodeId, Office,
     PersonData, PersonId, PersonName, PersonVersion, Pin, Place, Position, Principal, Provenance,
     ProvinceCode, RecordDeath, RegisterBirth, RegisterPerson, RelatedPerson, Relation, Religion,
-    Role, Sex, SourceDocument, StoredOutcome, TemporaryStay, Text, Timestamp, VersionNumber,
-    WardCode,
+    Role, Sex, SourceDocument, StoredOutcome, TemporaryStay, Text, Timestamp, Verdict,
+    VersionNumber, WardCode,
 };
 use banyan_domain::{Contradiction, PlaceProblem, Rejection, policy::Denial};
 use proptest::collection::vec;
@@ -222,7 +222,9 @@ fn document() -> BoxedStrategy<SourceDocument> {
 }
 
 pub(crate) fn key() -> BoxedStrategy<IdempotencyKey> {
-    any::<[u8; 16]>().prop_map(IdempotencyKey).boxed()
+    (any::<i64>(), any::<[u8; 10]>())
+        .prop_map(|(made, random)| IdempotencyKey::new(Timestamp(made), random))
+        .boxed()
 }
 
 fn time() -> BoxedStrategy<Timestamp> {
@@ -250,7 +252,7 @@ pub(crate) fn head() -> BoxedStrategy<CommandHead> {
 }
 
 pub(crate) fn version() -> BoxedStrategy<PersonVersion> {
-    let numbers = (any::<u64>(), any::<u32>(), any::<u64>());
+    let numbers = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>());
     let commanded = (select(CommandName::ALL), of(text()));
     let who = (actor(), head(), commanded, time(), key());
     (numbers, pin(), data(), of(death()), findings(), who)
@@ -271,7 +273,10 @@ pub(crate) fn version() -> BoxedStrategy<PersonVersion> {
                     document: head.document,
                     command,
                     reason,
-                    log_index: numbers.2,
+                    position: Position {
+                        term: numbers.3,
+                        index: numbers.2,
+                    },
                 },
                 key,
             }
@@ -365,6 +370,9 @@ fn rejection() -> BoxedStrategy<Rejection> {
             Rejection::DeathBeforeBirth,
             Rejection::BucketExhausted,
             Rejection::IdempotencyKeyReused,
+            Rejection::KeyExpired,
+            Rejection::KeyAhead,
+            Rejection::KeysFull,
         ]),
         what.clone()
             .prop_map(|what| Rejection::PinContradictsRecord { what }),
@@ -391,32 +399,28 @@ fn rejection() -> BoxedStrategy<Rejection> {
 }
 
 pub(crate) fn stored_outcome() -> BoxedStrategy<StoredOutcome> {
-    let accepted = (any::<u64>(), pin(), any::<u32>(), findings()).prop_map(
-        |(person, pin, version, findings)| {
-            Ok(Accepted {
-                person: PersonId(person),
-                pin,
-                version: VersionNumber(version),
-                findings,
-            })
-        },
-    );
-    let result = prop_oneof![accepted, rejection().prop_map(Err)];
-    (
-        any::<[u8; 16]>(),
-        result,
-        any::<u64>(),
-        any::<u64>(),
-        time(),
-    )
-        .prop_map(|(fingerprint, result, term, index, time)| StoredOutcome {
+    let place = || {
+        (1_u64.., 1_u32..).prop_map(|(person, version)| (PersonId(person), VersionNumber(version)))
+    };
+    let judged = prop_oneof![
+        Just(Judged::Nothing),
+        Just(Judged::Command),
+        place().prop_map(|(person, version)| Judged::Record { person, version }),
+    ];
+    let rejected = (rejection(), judged, any::<u64>(), any::<u64>(), time());
+    let verdict = prop_oneof![
+        place().prop_map(|(person, version)| Verdict::Accepted { person, version }),
+        rejected.prop_map(|(rejection, judged, term, index, time)| Verdict::Rejected {
+            rejection,
+            judged,
+            position: Position { term, index },
+            time,
+        }),
+    ];
+    (any::<[u8; 16]>(), verdict)
+        .prop_map(|(fingerprint, verdict)| StoredOutcome {
             fingerprint: Fingerprint(fingerprint),
-            outcome: Outcome {
-                result,
-                position: Position { term, index },
-                time,
-                replayed: false,
-            },
+            verdict,
         })
         .boxed()
 }
