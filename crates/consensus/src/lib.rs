@@ -5,7 +5,7 @@
 //! * [`settings`]: every setting of openraft that differs from its default, with the reason.
 //! * [`LogAdapter`], [`StateMachine`]: openraft's storage traits over `banyan_storage`.
 //! * [`network`]: peers over mutual TLS, and who is admitted.
-//! * `proposer`: concurrent proposals become few log entries.
+//! * `proposer`, `queue`, `load`: concurrent proposals become few log entries; how many may wait.
 //! * `barrier`: read barriers, and how fresh this node is.
 //! * `leadership`, `transfer`: bootstrap, the graceful stop, and leadership that moves on purpose.
 //! * `steward`: leadership that moves by itself, away from a stalled disk and home to a preferred site.
@@ -22,6 +22,7 @@ mod consensus;
 mod freshness;
 mod keeper;
 mod leadership;
+mod load;
 mod log;
 mod member;
 pub mod network;
@@ -30,6 +31,7 @@ mod payload;
 mod peers;
 mod propose_error;
 mod proposer;
+mod queue;
 pub mod settings;
 mod state;
 mod status;

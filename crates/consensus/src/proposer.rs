@@ -7,14 +7,7 @@
 //! Each caller gets its slice of the entry's outcomes. A caller that stops waiting before its commands were taken has
 //! definitely not proposed; after that the outcome is unknown.
 
-use std::{
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
-};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use banyan_domain::{Envelope, Outcome, Position};
 use openraft::{
@@ -26,8 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     clock::Clock,
-    payload::{self, EncodedCommands},
+    load::{Admitted, Class, Load},
+    payload,
     propose_error::{ProposeError, RETRY_AFTER, refusal},
+    queue::{Answer, Ask, Caller, Job, Jobs, Ticket},
     types::{Payload, Response, TypeConfig},
 };
 
@@ -42,53 +37,12 @@ pub(crate) const ENTRIES_IN_FLIGHT_MAX: usize = 8;
 /// Callers that may wait.
 pub(crate) const QUEUE_CALLERS_MAX: usize = 4_096;
 
-/// What a caller waits for.
-enum Ask {
-    Commands(EncodedCommands),
-    /// A digest mark goes alone into its entry.
-    DigestMark,
-}
-
-enum Answer {
-    Outcomes(Vec<Outcome>),
-    DigestMark(Position),
-}
-
-/// Where a caller's commands are: waiting, taken by the task, or given up by the caller before they were taken.
-#[derive(Default)]
-struct Ticket(AtomicU8);
-
-impl Ticket {
-    const WAITING: u8 = 0;
-    const TAKEN: u8 = 1;
-    const GIVEN_UP: u8 = 2;
-
-    fn settle(&self, to: u8) -> bool {
-        self.0
-            .compare_exchange(Self::WAITING, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-
-    /// True if the task may propose them.
-    fn take(&self) -> bool {
-        self.settle(Self::TAKEN)
-    }
-
-    /// True if they were not taken, and now will not be.
-    fn give_up(&self) -> bool {
-        self.settle(Self::GIVEN_UP)
-    }
-}
-
-struct Job {
-    ask: Ask,
-    ticket: Arc<Ticket>,
-    answer: oneshot::Sender<Result<Answer, ProposeError>>,
-}
-
 /// The callers' end of the queue.
 pub(crate) struct Proposer<R> {
-    queue: mpsc::Sender<Job>,
+    /// Callers with few commands, and callers with many.
+    single: mpsc::Sender<Job>,
+    bulk: mpsc::Sender<Job>,
+    load: Load,
     held: watch::Sender<bool>,
     runtime: PhantomData<fn() -> R>,
 }
@@ -105,7 +59,9 @@ impl Drop for Held {
 impl<R> Clone for Proposer<R> {
     fn clone(&self) -> Self {
         Self {
-            queue: self.queue.clone(),
+            single: self.single.clone(),
+            bulk: self.bulk.clone(),
+            load: self.load.clone(),
             held: self.held.clone(),
             runtime: PhantomData,
         }
@@ -118,11 +74,16 @@ impl<R: AsyncRuntime> Proposer<R> {
     where
         SM: RaftStateMachine<TypeConfig<R>>,
     {
-        let (queue, jobs) = mpsc::channel(QUEUE_CALLERS_MAX);
+        let (single, single_jobs) = mpsc::channel(QUEUE_CALLERS_MAX);
+        let (bulk, bulk_jobs) = mpsc::channel(QUEUE_CALLERS_MAX);
         let (held, holding) = watch::channel(false);
-        drop(R::spawn(run(raft, clock, jobs, holding)));
+        let load = Load::default();
+        let jobs = Jobs::new(single_jobs, bulk_jobs);
+        drop(R::spawn(run(raft, clock, jobs, holding, load.clone())));
         Self {
-            queue,
+            single,
+            bulk,
+            load,
             held,
             runtime: PhantomData,
         }
@@ -150,7 +111,16 @@ impl<R: AsyncRuntime> Proposer<R> {
         if commands > ENTRY_COMMANDS_MAX || bytes > ENTRY_BYTES_MAX {
             return Err(ProposeError::TooLarge { commands, bytes });
         }
-        match self.submit(Ask::Commands(encoded), within).await? {
+        let place = self
+            .load
+            .admit(commands)
+            .map_err(|retry_after| ProposeError::Overloaded { retry_after })?;
+        let queue = match Class::of(commands) {
+            Class::Single => &self.single,
+            Class::Bulk => &self.bulk,
+        };
+        let ask = Ask::Commands(encoded);
+        match self.submit(queue, ask, Some(place), within).await? {
             Answer::Outcomes(outcomes) if outcomes.len() == commands => Ok(outcomes),
             _ => Err(ProposeError::OutcomeUnknown),
         }
@@ -158,21 +128,30 @@ impl<R: AsyncRuntime> Proposer<R> {
 
     /// Proposes a digest mark; answers with its position once it is applied here.
     pub(crate) async fn digest_mark(&self, within: Duration) -> Result<Position, ProposeError> {
-        match self.submit(Ask::DigestMark, within).await? {
+        match self
+            .submit(&self.single, Ask::DigestMark, None, within)
+            .await?
+        {
             Answer::DigestMark(position) => Ok(position),
             Answer::Outcomes(_) => Err(ProposeError::OutcomeUnknown),
         }
     }
 
-    async fn submit(&self, ask: Ask, within: Duration) -> Result<Answer, ProposeError> {
+    async fn submit(
+        &self,
+        queue: &mpsc::Sender<Job>,
+        ask: Ask,
+        place: Option<Admitted>,
+        within: Duration,
+    ) -> Result<Answer, ProposeError> {
         let (answer, answered) = oneshot::channel();
         let ticket = Arc::new(Ticket::default());
         let job = Job {
             ask,
             ticket: Arc::clone(&ticket),
-            answer,
+            caller: Caller::new(answer, place),
         };
-        self.queue.try_send(job).map_err(|error| match error {
+        queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ProposeError::Overloaded {
                 retry_after: RETRY_AFTER,
             },
@@ -193,48 +172,68 @@ impl<R: AsyncRuntime> Proposer<R> {
 /// Callers whose commands share one entry.
 struct Batch {
     payload: Payload,
-    callers: Vec<(usize, oneshot::Sender<Result<Answer, ProposeError>>)>,
+    callers: Callers,
 }
+
+type Callers = Vec<(usize, Caller)>;
 
 async fn run<R, SM>(
     raft: Raft<TypeConfig<R>, SM>,
     clock: Arc<dyn Clock>,
-    mut jobs: mpsc::Receiver<Job>,
+    mut jobs: Jobs,
     mut holding: watch::Receiver<bool>,
+    load: Load,
 ) where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>>,
 {
     let places = Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX));
-    let mut next: Option<Job> = None;
     loop {
-        let first = match next.take() {
-            Some(job) => job,
-            None => match jobs.recv().await {
-                Some(job) => job,
-                None => return,
-            },
+        let Some(first) = jobs.first().await else {
+            return;
         };
+        let saturated = places.available_permits() == 0;
         // A place first, then the callers: those who come while all places are taken join this entry.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         // The sender is gone only with the last handle, and then nobody holds.
         let _ = holding.wait_for(|held| !held).await;
-        let Some(batch) = gather(first, &mut jobs, &mut next, clock.as_ref()) else {
+        let Some(batch) = gather(first, &mut jobs, clock.as_ref()) else {
             continue;
         };
-        propose(&raft, batch, place).await;
+        let entry = UnderWay {
+            place,
+            load: load.clone(),
+            clock: Arc::clone(&clock),
+            since: clock.boot_time(),
+            saturated,
+        };
+        propose(&raft, batch, entry).await;
     }
 }
 
-/// Takes what waits, up to the bounds of an entry. What does not fit becomes `next`.
-fn gather(
-    first: Job,
-    jobs: &mut mpsc::Receiver<Job>,
-    next: &mut Option<Job>,
-    clock: &dyn Clock,
-) -> Option<Batch> {
+/// An entry that was proposed and is not answered.
+struct UnderWay {
+    place: OwnedSemaphorePermit,
+    load: Load,
+    clock: Arc<dyn Clock>,
+    since: Duration,
+    /// Whether it had to wait for its place.
+    saturated: bool,
+}
+
+impl UnderWay {
+    fn answered(self, commands: usize) {
+        drop(self.place);
+        let now = self.clock.boot_time();
+        let took = now.saturating_sub(self.since);
+        self.load.answered(commands, took, now, self.saturated);
+    }
+}
+
+/// Takes what waits, up to the bounds of an entry. The first that does not fit waits for the next one.
+fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
     let mut parts = Vec::new();
     let mut callers = Vec::new();
     let (mut commands, mut bytes) = (0, 0);
@@ -251,7 +250,7 @@ fn gather(
                     let payload = payload::digest_mark(clock.now().get() as u64);
                     return Some(Batch {
                         payload,
-                        callers: vec![(0, job.answer)],
+                        callers: vec![(0, job.caller)],
                     });
                 }
             }
@@ -264,15 +263,15 @@ fn gather(
                     commands += encoded.count;
                     bytes += encoded.bytes.len();
                     parts.push(encoded.bytes.clone());
-                    callers.push((encoded.count, job.answer));
+                    callers.push((encoded.count, job.caller));
                 }
             }
             Ask::DigestMark | Ask::Commands(_) => {
-                *next = Some(job);
+                jobs.put_back(job);
                 break;
             }
         }
-        candidate = jobs.try_recv().ok();
+        candidate = jobs.waiting(false);
     }
     if callers.is_empty() {
         return None;
@@ -284,7 +283,7 @@ fn gather(
 }
 
 /// Hands one entry to openraft and leaves a task behind that answers its callers.
-async fn propose<R, SM>(raft: &Raft<TypeConfig<R>, SM>, batch: Batch, place: OwnedSemaphorePermit)
+async fn propose<R, SM>(raft: &Raft<TypeConfig<R>, SM>, batch: Batch, entry: UnderWay)
 where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>>,
@@ -302,7 +301,9 @@ where
     }
     drop(R::spawn(async move {
         let result = written.await;
-        drop(place);
+        if matches!(result, Ok(Ok(_))) {
+            entry.answered(batch.callers.iter().map(|(count, _)| count).sum());
+        }
         match result {
             Ok(Ok(response)) => deliver(batch.callers, response.data),
             Ok(Err(error)) => answer(batch.callers, &refusal(error)),
@@ -311,8 +312,6 @@ where
     }));
 }
 
-type Callers = Vec<(usize, oneshot::Sender<Result<Answer, ProposeError>>)>;
-
 /// Gives each caller its slice.
 fn deliver(callers: Callers, response: Response) {
     match response {
@@ -320,12 +319,12 @@ fn deliver(callers: Callers, response: Response) {
             let mut outcomes = outcomes.into_iter();
             for (count, caller) in callers {
                 let slice = outcomes.by_ref().take(count).collect();
-                let _ = caller.send(Ok(Answer::Outcomes(slice)));
+                caller.answer(Ok(Answer::Outcomes(slice)));
             }
         }
         Response::DigestMark(position) => {
             for (_, caller) in callers {
-                let _ = caller.send(Ok(Answer::DigestMark(position)));
+                caller.answer(Ok(Answer::DigestMark(position)));
             }
         }
         Response::Nothing => answer(callers, &ProposeError::OutcomeUnknown),
@@ -334,13 +333,13 @@ fn deliver(callers: Callers, response: Response) {
 
 fn answer(callers: Callers, error: &ProposeError) {
     for (_, caller) in callers {
-        // The caller may have stopped waiting.
-        let _ = caller.send(Err(error.clone()));
+        caller.answer(Err(error.clone()));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::payload::EncodedCommands;
     use banyan_domain::Timestamp;
     use bytes::Bytes;
 
@@ -370,11 +369,22 @@ mod tests {
             Job {
                 ask,
                 ticket: Arc::clone(&ticket),
-                answer,
+                caller: Caller::new(answer, None),
             },
             ticket,
             answered,
         )
+    }
+
+    /// Both queues, empty.
+    fn queues() -> (mpsc::Sender<Job>, mpsc::Sender<Job>, Jobs) {
+        let (single, single_jobs) = mpsc::channel(16);
+        let (bulk, bulk_jobs) = mpsc::channel(16);
+        (single, bulk, Jobs::new(single_jobs, bulk_jobs))
+    }
+
+    fn counts(batch: &Batch) -> Vec<usize> {
+        batch.callers.iter().map(|(count, _)| *count).collect()
     }
 
     fn commands(count: usize, bytes: usize) -> Ask {
@@ -384,66 +394,71 @@ mod tests {
         })
     }
 
-    #[test]
-    fn waiting_callers_share_an_entry_up_to_its_bounds() {
-        let (queue, mut jobs) = mpsc::channel(16);
+    #[tokio::test]
+    async fn waiting_callers_share_an_entry_up_to_its_bounds() {
+        let (single, bulk, mut jobs) = queues();
         let mut answers = Vec::new();
-        let (first, _, answered) = job(commands(400, 10));
-        answers.push(answered);
-        for ask in [commands(500, 10), commands(200, 10), Ask::DigestMark] {
+        for (queue, ask) in [
+            (&bulk, commands(400, 10)),
+            (&bulk, commands(500, 10)),
+            (&bulk, commands(200, 10)),
+            (&single, Ask::DigestMark),
+        ] {
             let (job, _, answered) = job(ask);
             answers.push(answered);
             queue.try_send(job).ok().unwrap();
         }
-        let mut next = None;
-        let batch = gather(first, &mut jobs, &mut next, &Fixed).unwrap();
-        assert_eq!(
-            batch
-                .callers
-                .iter()
-                .map(|(count, _)| *count)
-                .collect::<Vec<_>>(),
-            [400, 500]
-        );
-        let batch = gather(next.take().unwrap(), &mut jobs, &mut next, &Fixed).unwrap();
-        assert_eq!(
-            batch
-                .callers
-                .iter()
-                .map(|(count, _)| *count)
-                .collect::<Vec<_>>(),
-            [200]
-        );
-        let batch = gather(next.take().unwrap(), &mut jobs, &mut next, &Fixed).unwrap();
-        assert_eq!(payload::kind(batch.payload.bytes()), "digest mark");
-        assert!(next.is_none());
+        let first = jobs.first().await.unwrap();
+        let batch = gather(first, &mut jobs, &Fixed).unwrap();
+        assert_eq!(payload::kind(batch.payload.bytes()), "digest mark", "alone");
+        let first = jobs.first().await.unwrap();
+        let batch = gather(first, &mut jobs, &Fixed).unwrap();
+        assert_eq!(counts(&batch), [400, 500]);
+        let first = jobs.first().await.unwrap();
+        let batch = gather(first, &mut jobs, &Fixed).unwrap();
+        assert_eq!(counts(&batch), [200]);
+    }
+
+    #[tokio::test]
+    async fn single_callers_go_first_and_bulk_ones_are_not_starved() {
+        let (single, bulk, mut jobs) = queues();
+        let mut answers = Vec::new();
+        let mut begun_by = Vec::new();
+        for _ in 0..8 {
+            // Full entries of bulk commands wait all the time, and so do single ones.
+            for (queue, count) in [(&bulk, 1_000), (&single, 1)] {
+                let (job, _, answered) = job(commands(count, 10));
+                answers.push(answered);
+                if queue.try_send(job).is_err() {
+                    panic!("the queue is full");
+                }
+            }
+            let first = jobs.first().await.unwrap();
+            let batch = gather(first, &mut jobs, &Fixed).unwrap();
+            begun_by.push(counts(&batch)[0]);
+        }
+        assert_eq!(begun_by, [1, 1, 1, 1_000, 1, 1, 1, 1_000]);
     }
 
     #[test]
     fn a_caller_that_gave_up_is_not_proposed() {
-        let (_queue, mut jobs) = mpsc::channel(16);
+        let (_single, _bulk, mut jobs) = queues();
         let (first, ticket, _answered) = job(commands(1, 10));
         assert!(ticket.give_up());
-        assert!(gather(first, &mut jobs, &mut None, &Fixed).is_none());
+        assert!(gather(first, &mut jobs, &Fixed).is_none());
         let (second, ticket, _answered) = job(commands(1, 10));
-        assert!(gather(second, &mut jobs, &mut None, &Fixed).is_some());
+        assert!(gather(second, &mut jobs, &Fixed).is_some());
         assert!(!ticket.give_up(), "taken: the outcome is unknown");
     }
 
     #[test]
     fn a_large_caller_goes_alone() {
-        let (queue, mut jobs) = mpsc::channel(16);
+        let (single, _bulk, mut jobs) = queues();
         let (first, ..) = job(commands(1, ENTRY_BYTES_JOINED + 1));
         let (second, ..) = job(commands(1, 10));
-        queue.try_send(second).ok().unwrap();
-        let mut next = None;
-        assert_eq!(
-            gather(first, &mut jobs, &mut next, &Fixed)
-                .unwrap()
-                .callers
-                .len(),
-            1
-        );
-        assert!(next.is_some());
+        single.try_send(second).ok().unwrap();
+        let batch = gather(first, &mut jobs, &Fixed).unwrap();
+        assert_eq!(batch.callers.len(), 1);
+        assert!(jobs.waiting(false).is_some(), "it waits for the next one");
     }
 }
