@@ -5,9 +5,10 @@
 //! Needs `/dev/fuse` and the right to mount; [`LossyFs::mount`] says which of them is missing.
 
 pub mod disk;
+mod mount_error;
+mod stall;
 
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,9 @@ use fuser::{
 };
 
 use disk::{Attributes, Disk, Losses, Maker, PowerCut, Refusal};
+use stall::Stall;
+
+pub use mount_error::MountError;
 
 /// Nothing but the kernel changes this file system, so what it was told stays true.
 const ATTRIBUTES_VALID: Duration = Duration::from_secs(60);
@@ -31,26 +35,10 @@ const KEEP_SIZE: i32 = 0x01;
 /// `fallocate` flag: give space back; reads as zeros.
 const PUNCH_HOLE: i32 = 0x02;
 
-/// Why the file system could not be mounted here.
-#[derive(Debug, thiserror::Error)]
-pub enum MountError {
-    #[error(
-        "/dev/fuse is missing: load the fuse module (modprobe fuse) or give the container the device"
-    )]
-    NoDevice,
-    #[error(
-        "mounting a FUSE file system at {path} was refused: run as root, or install fusermount3 (package fuse3)"
-    )]
-    Refused {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-}
-
 /// A mounted lossy file system; unmounts when dropped.
 pub struct LossyFs {
     disk: Arc<Mutex<Disk>>,
+    stall: Arc<Stall>,
     mountpoint: PathBuf,
     session: Option<BackgroundSession>,
 }
@@ -62,17 +50,14 @@ impl LossyFs {
             return Err(MountError::NoDevice);
         }
         let disk = Arc::new(Mutex::new(Disk::new()));
-        let session = open_session(&disk, mountpoint)?;
+        let stall = Arc::new(Stall::default());
+        let session = open_session(&disk, &stall, mountpoint)?;
         Ok(LossyFs {
             disk,
+            stall,
             mountpoint: mountpoint.to_owned(),
             session: Some(session),
         })
-    }
-
-    /// Where it is mounted.
-    pub fn path(&self) -> &Path {
-        &self.mountpoint
     }
 
     /// Bytes that a loss of power would take now.
@@ -90,6 +75,11 @@ impl LossyFs {
         lock(&self.disk).set_lying(lying);
     }
 
+    /// From now on no sync ends, until this is taken back: a disk that hangs.
+    pub fn set_stalled(&self, stalled: bool) {
+        self.stall.set(stalled);
+    }
+
     /// The power goes and comes back. Every process that had files open here must have ended.
     pub fn lose_power(&mut self, cut: PowerCut) -> Result<Losses, MountError> {
         let refused = |source| MountError::Refused {
@@ -100,13 +90,14 @@ impl LossyFs {
             session.umount_and_join().map_err(refused)?;
         }
         let losses = lock(&self.disk).lose_power(cut);
-        self.session = Some(open_session(&self.disk, &self.mountpoint)?);
+        self.session = Some(open_session(&self.disk, &self.stall, &self.mountpoint)?);
         Ok(losses)
     }
 }
 
 impl Drop for LossyFs {
     fn drop(&mut self) {
+        self.stall.set(false);
         if let Some(session) = self.session.take() {
             // A busy mount stays behind in the temporary directory; a destructor can do nothing about it.
             let _ = session.umount_and_join();
@@ -114,7 +105,11 @@ impl Drop for LossyFs {
     }
 }
 
-fn open_session(disk: &Arc<Mutex<Disk>>, path: &Path) -> Result<BackgroundSession, MountError> {
+fn open_session(
+    disk: &Arc<Mutex<Disk>>,
+    stall: &Arc<Stall>,
+    path: &Path,
+) -> Result<BackgroundSession, MountError> {
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("banyan-lossy".to_owned()),
@@ -125,6 +120,7 @@ fn open_session(disk: &Arc<Mutex<Disk>>, path: &Path) -> Result<BackgroundSessio
     fuser::spawn_mount(
         Adapter {
             disk: Arc::clone(disk),
+            stall: Arc::clone(stall),
         },
         path,
         &config,
@@ -150,6 +146,7 @@ fn now() -> SystemTime {
 /// Translates between FUSE and [`Disk`].
 struct Adapter {
     disk: Arc<Mutex<Disk>>,
+    stall: Arc<Stall>,
 }
 
 impl Adapter {
@@ -416,6 +413,7 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
+        self.stall.wait();
         answer_empty(reply, self.disk().sync_file(ino.0));
     }
 
@@ -427,6 +425,7 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
+        self.stall.wait();
         answer_empty(reply, self.disk().sync_directory(ino.0));
     }
 

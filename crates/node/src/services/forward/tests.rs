@@ -1,3 +1,5 @@
+//! Whom a node may speak for, and what a caller is told in the end.
+
 use banyan_domain::{Principal, Role};
 
 use super::*;
