@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::bail;
+
 use crate::load::Window;
 use crate::rows::{Row, System};
 
@@ -59,6 +61,12 @@ pub(crate) const ROWS: &[(Phase, Row, &[System])] = &[
     (Phase::Learners, LearnerWrites, &[Banyan, BanyanLearners]),
 ];
 
+/// The name of a row in the results.
+fn name(row: Row) -> String {
+    let name = serde_json::to_value(row).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
+}
+
 /// The plan of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -70,28 +78,36 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The whole measurement, or a smoke run.
-    pub(crate) fn new(quick: bool, only: &[String]) -> Plan {
+    ///
+    /// # Errors
+    /// A name in `only` that is no row's.
+    pub(crate) fn new(quick: bool, only: &[String]) -> anyhow::Result<Plan> {
+        let names: Vec<String> = ROWS.iter().map(|(_, row, _)| name(*row)).collect();
+        if let Some(unknown) = only.iter().find(|wanted| !names.contains(wanted)) {
+            bail!("no row is named {unknown}; there are: {}", names.join(", "));
+        }
         let (alternations, warm_up, counted) = if quick {
             (1, Duration::from_millis(300), Duration::from_millis(1200))
         } else {
             (5, Duration::from_secs(1), Duration::from_secs(8))
         };
-        Plan {
+        Ok(Plan {
             alternations,
             window: Window { warm_up, counted },
             only: (!only.is_empty()).then(|| only.iter().cloned().collect()),
-        }
+        })
+    }
+
+    /// Whether a row is left out on request.
+    pub(crate) fn leaves_out(&self, row: Row) -> bool {
+        let only = self.only.as_ref();
+        only.is_some_and(|only| !only.contains(&name(row)))
     }
 
     /// The rows of a phase that are wanted.
     pub(crate) fn rows(&self, phase: Phase) -> Vec<(Row, &'static [System])> {
-        let wanted = |row: Row| {
-            let Some(only) = &self.only else { return true };
-            let name = serde_json::to_value(row).unwrap_or_default();
-            name.as_str().is_some_and(|name| only.contains(name))
-        };
         ROWS.iter()
-            .filter(|(of, row, _)| *of == phase && wanted(*row))
+            .filter(|(of, row, _)| *of == phase && !self.leaves_out(*row))
             .map(|(_, row, systems)| (*row, *systems))
             .collect()
     }
@@ -152,7 +168,7 @@ mod tests {
 
     #[test]
     fn whole_run_fits_its_budget() {
-        let plan = Plan::new(false, &[]);
+        let plan = Plan::new(false, &[]).unwrap();
         assert!(plan.window.counted >= Duration::from_secs(8));
         assert_eq!(plan.alternations, 5);
         assert!(plan.total() < BUDGET, "{plan}");
@@ -160,8 +176,13 @@ mod tests {
 
     #[test]
     fn rows_can_be_chosen_by_name() {
-        let plan = Plan::new(true, &["registry_batch".to_owned()]);
+        let plan = Plan::new(true, &["registry_batch".to_owned()]).unwrap();
         assert_eq!(plan.rows(Phase::Peers), [(RegistryBatch, &[Banyan][..])]);
         assert!(plan.rows(Phase::Kills).is_empty());
+        let unknown = Plan::new(true, &["registry_batches".to_owned()]).unwrap_err();
+        assert!(
+            unknown.to_string().contains("registry_writes_256"),
+            "{unknown}"
+        );
     }
 }

@@ -7,18 +7,22 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Row {
     /// Registrations, unary, 256 clients.
+    #[serde(rename = "registry_writes_256")]
     RegistryWrites256,
     /// Registrations on the client library's streams, 256 under way.
     RegistryStreamWrites,
     /// Registrations, one client.
+    #[serde(rename = "registry_write_1")]
     RegistryWrite1,
     /// Registrations in batches.
     RegistryBatch,
     /// Reads by number from a node's own state, unary, 64 clients.
+    #[serde(rename = "local_read_64")]
     LocalRead64,
     /// The same on streams, 256 under way.
     LocalStreamRead,
     /// Linearizable reads, unary, 64 clients.
+    #[serde(rename = "linearizable_64")]
     Linearizable64,
     /// A registration each while the leader is killed.
     LeaderKill,
@@ -29,16 +33,26 @@ pub(crate) enum Row {
     /// Registrations at 70 % of what the streams carried, open loop.
     SteadyWrites,
     /// One 600-byte value by key, unary, 256 clients.
+    #[serde(rename = "raw_writes_256")]
     RawWrites256,
     /// The same on streams.
     RawStreamWrites,
     /// The same, one client.
+    #[serde(rename = "raw_write_1")]
     RawWrite1,
     /// The same in batches.
     RawBatch,
 }
 
 impl Row {
+    /// Those that go through the same consensus and storage without the registry's work.
+    pub(crate) const RAW: [Row; 4] = [
+        Row::RawWrites256,
+        Row::RawStreamWrites,
+        Row::RawWrite1,
+        Row::RawBatch,
+    ];
+
     /// For people.
     pub(crate) fn title(self) -> &'static str {
         match self {

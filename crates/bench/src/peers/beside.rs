@@ -254,7 +254,7 @@ fn settings(bench: &mut Bench) {
     bench.setting(
         "load",
         "one generator and one histogram for all, on one runtime; a client has one connection of its own and one call under way; \
-         streams: one client of Banyan's library with 256 callers; batches: 4 clients with 500 records each; all systems run all the \
-         time, one at a time gets load",
+         streams: one client of Banyan's library with 256 callers; batches: 4 clients with 500 records each; capacity of the open loop: what \
+         that client's streams carried in this run, median so far; all systems run all the time, one at a time gets load",
     );
 }
