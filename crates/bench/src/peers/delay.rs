@@ -22,6 +22,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Clients with 256 callers each: a node serves that many calls of one stream at a time.
 const CLIENTS: usize = 16;
 const OUTSTANDING: usize = 4096;
+/// A node serves 1,024 requests at a time unless told otherwise and refuses the rest: the row would measure how clients try again.
+const LIMITS: &str = "[limits]\nrequests_in_flight_max = 8192\n";
 
 /// Measures with and without the delay in turn.
 pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
@@ -34,7 +36,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     bench.setting(
         "delay",
         format!(
-            "three voters, heartbeat {heartbeat} ms, election {min} to {max} ms; all traffic between members passes a proxy in the bench, which \
+            "three voters, heartbeat {heartbeat} ms, election {min} to {max} ms, requests_in_flight_max 8192 instead of 1024; all traffic between members passes a proxy in the bench, which \
              holds it for 0 or {} ms one way; {CLIENTS} clients with 256 callers each on streams, not delayed themselves",
             ONE_WAY.as_millis()
         ),
@@ -59,7 +61,13 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
 /// Forms a cluster, stops it, and starts it again with each node listening for peers elsewhere: the proxy has the ports that the
 /// topology names.
 async fn start(folder: &Path, delay: &Delay) -> anyhow::Result<(Banyan, Proxy)> {
-    let mut banyan = Banyan::start(folder, Timing::Wide).await?;
+    let start = || {
+        Banyan::start_with(folder, Timing::Wide, 0, |mut options| {
+            LIMITS.clone_into(&mut options.extra_config);
+            options
+        })
+    };
+    let mut banyan = start().await?;
     banyan.cluster.stop(GRACE).await?;
     let mut proxy = Proxy::new(delay.clone());
     for node in banyan.cluster.topology().nodes() {
@@ -77,6 +85,6 @@ async fn start(folder: &Path, delay: &Delay) -> anyhow::Result<(Banyan, Proxy)> 
             .with_context(|| format!("cannot listen on {at}"))?;
     }
     drop(banyan);
-    let banyan = Banyan::start(folder, Timing::Wide).await?;
+    let banyan = start().await?;
     Ok((banyan, proxy))
 }
