@@ -28,7 +28,7 @@ define build_env
 if command -v ccache >/dev/null; then export CC="ccache cc" CXX="ccache c++"; fi
 endef
 
-.PHONY: help deps build demo clean-demo test verify fix audit env
+.PHONY: help deps build demo clean-demo test verify fix audit env bench
 
 help: ## List the targets
 	@echo "Banyan. Two commands do everything from a fresh clone: make demo, make test"
@@ -38,6 +38,7 @@ help: ## List the targets
 	echo "  KEEP=1       make demo leaves its cluster running"
 	echo "  CITIZENS=n   population of make demo (default 100000); BIRTHS=n (default 1000)"
 	echo "  INSTALL=0    never install anything; name what is missing and stop"
+	echo "  QUICK=1      make bench tries everything for a second each, and writes no document"
 	echo "  FORCE=1      go on although disk or memory look too small"
 
 deps: ## Check disk, memory and tools; install what is missing
@@ -128,6 +129,42 @@ build: deps ## Build banyand and banyan
 
 demo: build ## Seven nodes, 100,000 citizens, births, the loss of the central site, a report
 	@"$(BIN)/banyan" demo --citizens $(CITIZENS) --births $(BIRTHS) --report target/demo/report.json --dir target/demo $(if $(KEEP),--keep)
+
+bench: build ## etcd, PostgreSQL and this cluster measured in turn; writes docs/performance.md. QUICK=1 only tries it
+	@missing=()
+	command -v etcd >/dev/null || missing+=(etcd-server)
+	[ -x /usr/lib/postgresql/15/bin/postgres ] || missing+=(postgresql-15)
+	if [ $${#missing[@]} -gt 0 ]; then
+	  command="apt-get update && apt-get install -y --no-install-recommends $${missing[*]}"
+	  give_up() {
+	    echo "make: missing: $${missing[*]} ($$1). On Debian 12 this installs them:" >&2
+	    echo "    sudo $${command/&& /&& sudo }" >&2
+	    exit 1
+	  }
+	  [ "$(INSTALL)" != 0 ] || give_up "INSTALL=0 forbids installing"
+	  command -v apt-get >/dev/null || give_up "there is no apt-get here"
+	  as_root=()
+	  if [ "$$(id -u)" != 0 ]; then
+	    sudo -n true 2>/dev/null || give_up "installing needs root or sudo without a password"
+	    as_root=(sudo -n)
+	  fi
+	  # Only the programs are wanted: no server of the system's own is set up or started.
+	  as_root+=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1)
+	  run() {
+	    echo "+ $$*"
+	    "$$@" </dev/null
+	  }
+	  echo "Installing $${missing[*]} (INSTALL=0 forbids this):"
+	  run "$${as_root[@]}" apt-get update || give_up "apt-get update failed"
+	  run "$${as_root[@]}" apt-get install -y --no-install-recommends "$${missing[@]}" || give_up "apt-get install failed"
+	fi
+	"$(BIN)/banyan-bench" peers --out target/bench $(if $(QUICK),--quick)
+	if [ -n "$(QUICK)" ]; then
+	  "$(BIN)/banyan-bench" report --from target/bench/peers.json --to target/bench --draft
+	  echo "bench: a smoke run; docs/performance.md is not touched."
+	else
+	  "$(BIN)/banyan-bench" report --from target/bench/peers.json --to docs
+	fi
 
 clean-demo: ## Stop a demo cluster that KEEP=1 left, and delete its data
 	@if [ -x "$(BIN)/banyan" ] && [ -d target/demo ]; then

@@ -1,18 +1,27 @@
-//! `banyan-bench`: measures a running cluster, with the load that the demonstration uses.
+//! `banyan-bench`: measures a running cluster, or this registry beside what one would pick instead.
 
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod authority;
+mod figures;
+mod learners;
+mod load;
+mod machine;
+mod peers;
+mod persons;
+mod plan;
+mod plot;
+mod process;
+mod proxy;
+mod ratios;
+mod reads;
+mod report;
+mod results;
+mod rows;
+mod systems;
 
-use anyhow::Context as _;
-use banyan_client::{Client, Contexts, Options, Transport};
-use banyan_drill::history::Pin;
-use banyan_drill::local_reads;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about = "Measures a running cluster.")]
+#[command(about = "Measures a running cluster, or this registry beside etcd and PostgreSQL.")]
 struct Line {
     #[command(subcommand)]
     command: Command,
@@ -21,89 +30,21 @@ struct Line {
 #[derive(Subcommand)]
 enum Command {
     /// Reads by number at one node, from its own state.
-    Reads(Reads),
-}
-
-#[derive(Args)]
-struct Reads {
-    /// Contexts file of the cluster
-    #[arg(long, value_name = "FILE")]
-    contexts: PathBuf,
-    /// Who reads, for instance registrar@nghe-an
-    #[arg(long = "as", value_name = "CONTEXT")]
-    who: String,
-    /// Which node answers
-    #[arg(long, value_name = "NODE")]
-    node: String,
-    /// Numbers to read, one a line
-    #[arg(long, value_name = "FILE")]
-    pins: PathBuf,
-    /// Clients with one read under way each
-    #[arg(long, value_name = "COUNT", default_value_t = 16)]
-    clients: usize,
-    /// Reads to count, all clients together
-    #[arg(long, value_name = "COUNT", default_value_t = 40_000)]
-    reads: u64,
-    /// All clients share a connection
-    #[arg(long)]
-    shared: bool,
-    /// Each read is a call of its own and not part of a stream
-    #[arg(long)]
-    unary: bool,
+    Reads(reads::Reads),
+    /// Starts etcd, PostgreSQL and this cluster, and measures them in turn.
+    Peers(peers::Peers),
+    /// Writes the page and the plots out of the results.
+    Report(report::Report),
 }
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    match Line::parse().command {
-        Command::Reads(arguments) => runtime.block_on(reads(&arguments)),
-    }
-}
-
-async fn reads(arguments: &Reads) -> anyhow::Result<()> {
-    let text = fs::read_to_string(&arguments.pins)
-        .with_context(|| format!("cannot read {}", arguments.pins.display()))?;
-    let pins: Vec<Pin> = text.lines().map(|line| Pin(line.to_owned())).collect();
-    let contexts = Contexts::load(&arguments.contexts)?;
-    let connect = || -> anyhow::Result<Client> {
-        let transport = if arguments.unary {
-            Transport::Unary
-        } else {
-            Transport::Streams
-        };
-        let options = Options {
-            transport,
-            ..Options::default()
-        };
-        Ok(Client::with_options(
-            contexts.context(&arguments.who)?,
-            options,
-        )?)
-    };
-    let shared = connect()?;
-    let options = local_reads::Options {
-        node: arguments.node.clone(),
-        clients: arguments.clients,
-        reads: arguments.reads,
-        within: Duration::from_secs(60),
-        seed: 1,
-    };
-    let client_of = |_| {
-        if arguments.shared {
-            Ok(shared.clone())
-        } else {
-            connect()
+    // On the main thread, as the processes that are started need it: they end with the thread that started them.
+    runtime.block_on(async {
+        match Line::parse().command {
+            Command::Reads(arguments) => reads::run(&arguments).await,
+            Command::Peers(arguments) => peers::run(&arguments).await,
+            Command::Report(arguments) => report::run(&arguments),
         }
-    };
-    let measured = local_reads::measure(&options, Arc::new(pins), client_of).await?;
-    #[expect(clippy::print_stdout, reason = "the result of the command")]
-    {
-        println!(
-            "p50 {} us, p99 {} us, {:.0} a second, {} failed",
-            measured.p50_us, measured.p99_us, measured.reads_per_second, measured.failed
-        );
-    }
-    if let Some(failure) = measured.failure {
-        anyhow::bail!("a read failed: {failure}");
-    }
-    Ok(())
+    })
 }

@@ -55,6 +55,8 @@ pub struct Options {
     pub extra_config: String,
     /// Where data directories stand; `None`: under `directory`.
     pub data_root: Option<PathBuf>,
+    /// Nodes that something else plays: they get ports, keys and a place in the membership, and no process.
+    pub simulated: BTreeSet<String>,
     /// Time for the nodes to answer and for the cluster to have a leader.
     pub ready_within: Duration,
 }
@@ -70,6 +72,7 @@ impl Options {
             lifetime: Lifetime::WithStarter,
             extra_config: String::new(),
             data_root: None,
+            simulated: BTreeSet::new(),
             ready_within: Duration::from_secs(60),
         }
     }
@@ -98,6 +101,7 @@ pub struct LocalCluster {
     /// Nodes that were made here and have not answered yet. Only they are started with the permission to form their data directories: a node
     /// that is started again on a directory without its data must be refused.
     unformed: BTreeSet<String>,
+    simulated: BTreeSet<String>,
     ready_within: Duration,
 }
 
@@ -139,6 +143,7 @@ impl LocalCluster {
             starter,
             processes: BTreeMap::new(),
             unformed,
+            simulated: options.simulated,
             ready_within: options.ready_within,
         };
         let started = cluster.start_all().await;
@@ -175,6 +180,7 @@ impl LocalCluster {
                 .map(|(name, mark)| (name, NodeProcess::attached(mark)))
                 .collect(),
             unformed: state.unformed,
+            simulated: BTreeSet::new(),
             ready_within: Duration::from_secs(60),
             layout,
         })
@@ -385,7 +391,8 @@ impl LocalCluster {
     }
 
     async fn start_all(&mut self) -> Result<(), ClusterError> {
-        let nodes = self.node_names();
+        let mut nodes = self.node_names();
+        nodes.retain(|name| !self.simulated.contains(name));
         for name in &nodes {
             self.start_node(name)?;
         }

@@ -1,0 +1,90 @@
+//! Voters 15 ms apart, one way, against the same voters without the delay: the same proxy, the same cluster, the same clients.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{Bench, say};
+use crate::load;
+use crate::plan::Phase;
+use crate::process::free_ports;
+use crate::proxy::{Delay, Proxy};
+use crate::rows::System;
+use crate::systems::Source;
+use crate::systems::banyan::{self, Banyan, Timing};
+
+const ONE_WAY: Duration = Duration::from_millis(15);
+const GRACE: Duration = Duration::from_secs(10);
+/// Clients with 256 callers each: a node serves that many calls of one stream at a time.
+const CLIENTS: usize = 16;
+const OUTSTANDING: usize = 4096;
+/// A node serves 1,024 requests at a time unless told otherwise and refuses the rest: the row would measure how clients try again.
+const LIMITS: &str = "[limits]\nrequests_in_flight_max = 8192\n";
+
+/// Measures with and without the delay in turn.
+pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
+    say("starting Banyan behind a proxy between its members");
+    let delay = Delay::default();
+    let (mut banyan, _proxy) = start(&bench.folder.join("delay"), &delay).await?;
+    let source = Source::new(Arc::clone(&bench.persons));
+    let target = banyan::registrations(banyan.streams(CLIENTS)?, source);
+    let [heartbeat, min, max] = Timing::Wide.milliseconds();
+    bench.setting(
+        "delay",
+        format!(
+            "three voters, heartbeat {heartbeat} ms, election {min} to {max} ms, requests_in_flight_max 8192 instead of 1024; all traffic between members passes a proxy in the bench, which \
+             holds it for 0 or {} ms one way; {CLIENTS} clients with 256 callers each on streams, not delayed themselves",
+            ONE_WAY.as_millis()
+        ),
+    );
+    for alternation in 1..=bench.plan.alternations {
+        for (row, systems) in bench.plan.rows(Phase::Delay) {
+            for system in systems {
+                delay.set(match system {
+                    System::BanyanDelayed => ONE_WAY,
+                    _ => Duration::ZERO,
+                });
+                let figures = load::closed(&target, OUTSTANDING, bench.plan.window).await;
+                bench.note(row, *system, alternation, figures).await;
+                delay.set(Duration::ZERO);
+                banyan.caught_up().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Forms a cluster, stops it, and starts it again with each node listening for peers elsewhere: the proxy has the ports that the
+/// topology names.
+async fn start(folder: &Path, delay: &Delay) -> anyhow::Result<(Banyan, Proxy)> {
+    let start = || {
+        Banyan::start_with(folder, Timing::Wide, 0, |mut options| {
+            LIMITS.clone_into(&mut options.extra_config);
+            options
+        })
+    };
+    let mut banyan = start().await?;
+    banyan.cluster.stop(GRACE).await?;
+    let mut proxy = Proxy::new(delay.clone());
+    for node in banyan.cluster.topology().nodes() {
+        let [port]: [u16; 1] = free_ports()?;
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        let file = banyan.cluster.layout().node_config(node.name());
+        let mut text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let _ = write!(text, "\n[listen]\npeer = \"{to}\"\n");
+        std::fs::write(&file, text)?;
+        let at = node.peer_endpoint();
+        proxy
+            .relay(at.parse()?, to)
+            .await
+            .with_context(|| format!("cannot listen on {at}"))?;
+    }
+    drop(banyan);
+    let banyan = start().await?;
+    Ok((banyan, proxy))
+}
