@@ -74,6 +74,21 @@ struct Pace {
     window_commands: usize,
     /// The shortest time of an entry, and when it was seen.
     shortest: Option<(Duration, Duration)>,
+    /// Refusals since the window began, and the time after which those refused are asked to come back.
+    refused: usize,
+    hint: Duration,
+}
+
+impl Pace {
+    /// Callers that are refused come back. The hint grows until no more of them come back in a second than are answered in one: retries would
+    /// take the time of the work otherwise.
+    fn adjust_hint(&mut self, rate: f64, lasted: Duration) {
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+        let refused = self.refused as f64 / lasted.as_secs_f64();
+        self.refused = 0;
+        let change = (refused / rate).clamp(0.5, 2.0);
+        self.hint = self.hint.mul_f64(change).clamp(RETRY_MIN, RETRY_MAX);
+    }
 }
 
 /// A place among what is outstanding; given back when dropped.
@@ -122,7 +137,7 @@ impl Load {
         if outstanding <= floor {
             return Ok(admitted);
         }
-        let pace = self.pace();
+        let mut pace = self.pace();
         let Some(rate) = pace.rate else {
             return Ok(admitted);
         };
@@ -133,13 +148,13 @@ impl Load {
                 .max(SINGLE_WAIT_MIN),
             Class::Bulk => BULK_WAIT,
         };
-        drop(pace);
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
         let wait = Duration::from_secs_f64((outstanding as f64 / rate).min(3600.0));
         if wait <= bound {
             return Ok(admitted);
         }
-        Err((wait - bound).clamp(RETRY_MIN, RETRY_MAX))
+        pace.refused += 1;
+        Err(pace.hint.max(RETRY_MIN))
     }
 
     /// An entry with these commands was answered at `now`, `took` after it was proposed; `saturated` says whether all places were taken
@@ -174,6 +189,7 @@ impl Load {
             pace.rate
                 .map_or(seen, |known| known + SHARE * (seen - known)),
         );
+        pace.adjust_hint(seen, lasted);
         pace.window_began = Some(now);
         pace.window_commands = 0;
     }
@@ -223,6 +239,29 @@ mod tests {
         let again = load.admit(1).expect("a place came free");
         drop((again, admitted));
         assert_eq!(load.count(Class::Single).load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn the_hint_grows_while_more_come_back_than_are_answered_and_shrinks_again() {
+        let load = at(10_000, ms(5));
+        let _full: Vec<_> = std::iter::from_fn(|| load.admit(1).ok()).collect();
+        let mut now = 1_000;
+        let mut window = |refusals: usize| {
+            for _ in 0..refusals {
+                let _ = load.admit(1);
+            }
+            for _ in 0..11 {
+                now += 10;
+                load.answered(100, ms(5), ms(now), true);
+            }
+            load.admit(1).unwrap_err()
+        };
+        let calm = window(10);
+        assert_eq!(calm, RETRY_MIN);
+        let stormy = (0..4).map(|_| window(5_000)).last();
+        assert!(stormy > Some(calm * 8), "{stormy:?}");
+        let later = (0..8).map(|_| window(10)).last();
+        assert_eq!(later, Some(RETRY_MIN));
     }
 
     #[test]
