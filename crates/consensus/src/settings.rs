@@ -4,24 +4,25 @@ use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
-/// How fast a dead leader is noticed. A write gap after a leader's death is about
-/// `election_max + random(election_min..election_max)`, and it is also the stall that a healthy leader may have.
+/// How fast a dead leader is noticed: a follower that hears nothing stands for election after a random time between `election_min` and
+/// `election_max`, as in Ongaro's thesis (section 3.4) and in etcd. Half of `election_max` is also the longest stall of a leader that goes on: its
+/// lease (ADR 0026).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// How often a leader that has nothing to replicate shows that it lives. Also the time limit of one heartbeat.
     pub heartbeat: Duration,
     /// The shortest wait of a follower before it stands for election.
     pub election_min: Duration,
-    /// The longest such wait, and the length of a leader's lease.
+    /// The longest such wait; half of it is a leader's lease.
     pub election_max: Duration,
 }
 
 impl Timing {
-    /// Nodes of one data centre with cores of their own: write gap about 0.5 s.
+    /// Nodes of one data centre with cores of their own: write gap about 0.3 s.
     pub const PROMPT: Self = Self::millis(50, 150, 300);
-    /// Many nodes on few cores, or sites tens of milliseconds apart: write gap about 1.6 s. With seven nodes importing on
+    /// Many nodes on few cores, or sites tens of milliseconds apart: write gap about 1.3 s. With seven nodes importing on
     /// two cores, the prompt profile loses heartbeats to scheduling alone.
-    pub const CALM: Self = Self::millis(100, 500, 1000);
+    pub const CALM: Self = Self::millis(100, 700, 1400);
 
     /// Heartbeat, shortest and longest election wait, in milliseconds.
     pub const fn millis(heartbeat: u64, election_min: u64, election_max: u64) -> Self {
@@ -91,10 +92,22 @@ pub fn raft_config(
     let election_min = millis(timing.election_min, "election_min")?;
     let election_max = millis(timing.election_max, "election_max")?;
 
+    if heartbeat >= election_min || election_min >= election_max {
+        return Err(SettingsError(format!(
+            "heartbeat {heartbeat} ms, shortest election wait {election_min} ms and longest {election_max} ms must each be above the one before"
+        )));
+    }
+    // openraft's followers first wait out the leader's lease, which is its longest wait, and then a random time up to the same again. Half
+    // of ours makes the whole what Raft's followers wait.
+    let lease = election_max / 2;
+    let after_lease = (heartbeat + 1)
+        .max(lease / 2)
+        .max(election_min.saturating_sub(lease));
+
     // A replication answer proves the same as a heartbeat: while one came within the last interval, the heartbeat is not
     // sent. openraft asks that two intervals and a tick stay below the shortest election wait.
     let tick = (heartbeat * 13 / 64).max(1);
-    let suppress = if 2 * heartbeat + tick < election_min {
+    let suppress = if 2 * heartbeat + tick < after_lease {
         heartbeat
     } else {
         0
@@ -104,14 +117,14 @@ pub fn raft_config(
         cluster_name: cluster.to_owned(),
         heartbeat_interval: heartbeat,
         heartbeat_min_interval: Some(suppress),
-        election_timeout_min: election_min,
-        election_timeout_max: election_max,
+        election_timeout_min: after_lease,
+        election_timeout_max: lease,
 
         // A node that cannot win (cut off, restarted, behind) asks before it raises the term and so disturbs nobody.
         enable_pre_vote: Some(true),
         // An old leader that still reaches one bridge voter would otherwise renew its lease there for ever while a connected
-        // majority cannot elect. Twice the longest election wait is the least that openraft accepts.
-        quorum_loss_probe_interval: Some(2 * election_max),
+        // majority cannot elect. Twice the lease is the least that openraft accepts.
+        quorum_loss_probe_interval: Some(election_max.max(2 * lease)),
         // A leader that lost power after replicating an entry that it had not synced itself must not go on in its old term: it
         // would give the same log id to another entry. Held by a test.
         enable_leader_restore: Some(false),
@@ -161,6 +174,23 @@ mod tests {
             assert_eq!(config.allow_log_reversion, Some(false));
             assert!(config.quorum_loss_probe_interval.is_some());
             assert_eq!(config.snapshot_policy, SnapshotPolicy::Never);
+        }
+    }
+
+    #[test]
+    fn a_follower_waits_between_the_shortest_and_the_longest_time() {
+        for (heartbeat, min, max) in [
+            (50, 150, 300),
+            (100, 700, 1400),
+            (50, 300, 1000),
+            (50, 450, 500),
+        ] {
+            let timing = Timing::millis(heartbeat, min, max);
+            let config = raft_config("c", timing, LogPolicy::default()).unwrap();
+            let lease = config.election_timeout_max;
+            assert!(lease + config.election_timeout_min >= min, "{timing:?}");
+            assert!(lease + config.election_timeout_max <= max, "{timing:?}");
+            assert!(lease > heartbeat, "{timing:?}");
         }
     }
 

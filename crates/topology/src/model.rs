@@ -209,15 +209,15 @@ impl Node {
 
 /// Election times, the same on every node.
 ///
-/// After a leader is gone its followers wait out the lease (`election_max`) and then a random time between
-/// `election_min` and `election_max`: the longest gap in writes is about the sum.
+/// A follower that hears nothing from its leader stands for election after a random time between `election_min` and `election_max`: the
+/// gap in writes after a loss is about that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Between two heartbeats of a leader; also the time limit that openraft gives to a replication call.
     pub heartbeat: Duration,
     /// Shortest wait before an election. At least twice the heartbeat.
     pub election_min: Duration,
-    /// Longest wait before an election, and the leader's lease. Above `election_min`.
+    /// Longest wait before an election; half of it is the leader's lease. Above `election_min`.
     pub election_max: Duration,
 }
 
