@@ -95,9 +95,9 @@ impl<'a> Journey<'a> {
     pub(crate) fn note_leader(&self) {
         if self.forwarding {
             self.shared.forward_for_a_while();
-        } else {
-            self.shared.remember_leader(self.target());
         }
+        // The leader, or a node that can be reached and sends writes on to it: either is where the next one goes first.
+        self.shared.remember_leader(self.target());
     }
 
     /// What the call took up to here.
