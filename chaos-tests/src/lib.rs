@@ -4,3 +4,4 @@
 
 pub mod harness;
 pub mod lossy_fs;
+pub mod registers;

@@ -105,6 +105,9 @@ impl Shared {
     }
 
     pub(crate) fn forwards(&self) -> bool {
+        if self.options.forward {
+            return true;
+        }
         let until = *self
             .forward_until
             .lock()

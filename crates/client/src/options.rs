@@ -21,6 +21,9 @@ pub struct Options {
     pub backoff_max: Duration,
     /// How calls travel. [`Transport::Streams`] by default.
     pub transport: Transport,
+    /// Whether a node that does not lead is asked to send writes on to the leader. `false` by default: it says where the leader is, and
+    /// the client goes there. `true` is for callers that reach a part of the nodes only.
+    pub forward: bool,
 }
 
 /// How calls to the registry travel. Batches of writes and calls about the cluster are unary in either case.
@@ -42,6 +45,7 @@ impl Default for Options {
             backoff_first: Duration::from_millis(10),
             backoff_max: Duration::from_millis(500),
             transport: Transport::default(),
+            forward: false,
         }
     }
 }

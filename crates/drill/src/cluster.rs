@@ -13,6 +13,7 @@
 mod clients;
 mod error;
 mod files;
+mod pausing;
 mod ports;
 mod process;
 mod waiting;

@@ -27,6 +27,7 @@ pub(crate) fn options() -> Options {
         backoff_first: Duration::from_millis(1),
         backoff_max: Duration::from_millis(20),
         transport: Transport::Streams,
+        ..Options::default()
     }
 }
 

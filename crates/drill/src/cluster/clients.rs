@@ -1,6 +1,6 @@
 //! Clients of a local cluster, by principal.
 
-use banyan_client::Client;
+use banyan_client::{Client, Options};
 use banyan_topology::Node;
 
 use super::{ClusterError, LocalCluster};
@@ -28,13 +28,26 @@ impl LocalCluster {
     /// # Errors
     /// [`access::AccessError`].
     pub fn client_through(&self, principal: &str, nodes: &[&Node]) -> Result<Client, ClusterError> {
+        self.client_with(principal, nodes, access::call_options())
+    }
+
+    /// A client that acts as a principal through the given nodes, with options of its own.
+    ///
+    /// # Errors
+    /// [`access::AccessError`].
+    pub fn client_with(
+        &self,
+        principal: &str,
+        nodes: &[&Node],
+        options: Options,
+    ) -> Result<Client, ClusterError> {
         let pki = self.layout.pki();
         Ok(access::connect(
             &self.topology,
             &pki,
             principal,
             nodes,
-            access::call_options(),
+            options,
         )?)
     }
 

@@ -247,7 +247,7 @@ impl Reading {
 
 /// Rounded up: a bound may be too wide, never too narrow.
 fn milliseconds(bound: Duration) -> u64 {
-    u64::try_from(bound.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+    u64::try_from(bound.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 fn token_detail(fault: TokenFault) -> ErrorDetail {
