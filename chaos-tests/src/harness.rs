@@ -97,7 +97,7 @@ pub fn local_topology() -> PathBuf {
 /// Options of a cluster in a folder, on ports that the system chooses.
 pub fn cluster_options(folder: &Path) -> cluster::Options {
     cluster::Options {
-        ports: PortPolicy::System,
+        ports: PortPolicy::Free,
         ..cluster::Options::new(local_topology(), folder.join("cluster"))
     }
 }

@@ -154,8 +154,8 @@ fn tail(path: &Path) -> String {
     String::from_utf8_lossy(text.get(from..).unwrap_or_default()).into_owned()
 }
 
-/// Free ports of 127.0.0.1, given by the system. They are let go before they are used, so that a start may fail for a
-/// neighbour that is given the same one.
+/// Free ports of 127.0.0.1. They are let go before they are used, so that a start may fail for a
+/// neighbour that finds the same one.
 ///
 /// # Errors
 /// That the system gives none.
@@ -164,7 +164,7 @@ pub(crate) fn free_ports<const COUNT: usize>() -> io::Result<[u16; COUNT]> {
     let mut held = Vec::with_capacity(COUNT);
     let mut ports = [0; COUNT];
     for port in &mut ports {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let listener = banyan_drill::cluster::free_port("127.0.0.1")?;
         *port = listener.local_addr()?.port();
         held.push(listener);
     }

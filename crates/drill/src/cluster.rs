@@ -32,7 +32,7 @@ use crate::wait_for::{self, Elapsed};
 
 pub use error::ClusterError;
 pub use files::{BinaryError, Layout, find_banyand};
-pub use ports::{PortPolicy, PortsError};
+pub use ports::{PortPolicy, PortsError, free_port};
 pub use process::Lifetime;
 
 use files::StateFile;

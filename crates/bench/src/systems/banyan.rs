@@ -102,7 +102,7 @@ impl Banyan {
         let file = folder.join("bench.toml");
         std::fs::write(&file, topology(timing, learners))?;
         let options = cluster::Options {
-            ports: PortPolicy::System,
+            ports: PortPolicy::Free,
             lifetime: Lifetime::WithStarter,
             ready_within: READY_WITHIN,
             ..cluster::Options::new(file, folder.join("cluster"))

@@ -227,7 +227,7 @@ async fn a_question_about_a_node_is_never_sent_to_another() {
 #[tokio::test]
 async fn a_question_to_a_node_that_is_down_ends_at_once() {
     let authority = Authority::new();
-    let down = vec![(String::from("central-1"), nowhere().await)];
+    let down = vec![(String::from("central-1"), nowhere())];
     let client =
         Client::with_options(context_of(&authority, down, None), Options::default()).unwrap();
     let begun = Instant::now();

@@ -218,7 +218,7 @@ async fn without_a_leader_the_call_ends_as_unavailable_at_its_deadline() {
 #[tokio::test]
 async fn nodes_that_point_at_each_other_are_not_asked_in_a_storm() {
     let authority = Authority::new();
-    let elsewhere = nowhere().await;
+    let elsewhere = nowhere();
     let node = Node::start(&authority, "central-1", move |_, _| not_leader(&elsewhere)).await;
     let options = Options {
         backoff_first: Duration::from_millis(20),
@@ -272,7 +272,7 @@ async fn a_refusal_after_an_unknown_outcome_settles_nothing() {
 async fn a_node_that_is_down_costs_one_try_and_leaves_nothing_open() {
     let authority = Authority::new();
     let node = Node::start(&authority, "central-2", |_, _| Reply::Accept).await;
-    let down = (String::from("central-1"), nowhere().await);
+    let down = (String::from("central-1"), nowhere());
     let up = (node.name.clone(), node.url.clone());
     let context = context_of(&authority, vec![down.clone(), up], None);
     let client = Client::with_options(context, options()).unwrap();

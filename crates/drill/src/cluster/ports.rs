@@ -11,8 +11,8 @@ use banyan_topology::{NodeId, Ports, Topology, TopologyError};
 pub enum PortPolicy {
     /// The topology file. Two clusters of one file cannot run at once.
     Topology,
-    /// The system, for tests: free ports on each site's address.
-    System,
+    /// Chance, for tests: free ports on each site's address, see [`free_port`].
+    Free,
 }
 
 /// Why ports could not be settled.
@@ -30,10 +30,44 @@ pub enum PortsError {
     Topology(#[source] TopologyError),
 }
 
+/// The lowest port that is looked at: below it are the ports of well-known services.
+const LOWEST: u16 = 10_000;
+
+/// Tries of a port by chance before the choice is left to the system.
+const TRIES: usize = 1_000;
+
+/// Where the ports begin that Linux gives to outgoing connections, if it is not told otherwise.
+const OUTGOING_FROM: u16 = 32_768;
+
+/// A listener at a free port of `host` which the system does not give to outgoing connections (`ip(7)`,
+/// `ip_local_port_range`).
+///
+/// A node that is stopped and started again must find its port free. The system hands ports of the other kind to any
+/// connection that is opened meanwhile, on `127.0.0.1` to every one of this machine.
+///
+/// # Errors
+/// What listening failed of: no port is free, or the address is not of this machine.
+pub fn free_port(host: &str) -> io::Result<TcpListener> {
+    let outgoing_from = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+        .ok()
+        .and_then(|range| range.split_whitespace().next()?.parse().ok())
+        .unwrap_or(OUTGOING_FROM);
+    if outgoing_from > LOWEST {
+        for _ in 0..TRIES {
+            let port = rand::random_range(LOWEST..outgoing_from);
+            match TcpListener::bind((host, port)) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                bound => return bound,
+            }
+        }
+    }
+    TcpListener::bind((host, 0))
+}
+
 /// The topology with the ports that its nodes shall use.
 ///
 /// The listeners are closed again before the nodes open their own. They may be taken in between by another program that
-/// asks the system for a port of the same loopback address; a node then says so in its log.
+/// looks for a port of the same loopback address; a node then says so in its log.
 pub(super) fn settle(topology: &Topology, policy: PortPolicy) -> Result<Topology, PortsError> {
     match policy {
         PortPolicy::Topology => {
@@ -49,18 +83,18 @@ pub(super) fn settle(topology: &Topology, policy: PortPolicy) -> Result<Topology
             }
             Ok(topology.clone())
         }
-        PortPolicy::System => {
+        PortPolicy::Free => {
             // All are held until all are known, so that none is given twice.
             let mut held = Vec::new();
             let mut chosen: BTreeMap<NodeId, Ports> = BTreeMap::new();
             for node in topology.nodes() {
                 let mut free = |host: &str| -> Result<u16, PortsError> {
-                    let address = format!("{host}:0");
-                    let listener = listen(&address)?;
-                    let port = listener
-                        .local_addr()
-                        .map_err(|source| PortsError::Taken { address, source })?
-                        .port();
+                    let taken = |source| PortsError::Taken {
+                        address: host.to_owned(),
+                        source,
+                    };
+                    let listener = free_port(host).map_err(taken)?;
+                    let port = listener.local_addr().map_err(taken)?.port();
                     held.push(listener);
                     Ok(port)
                 };

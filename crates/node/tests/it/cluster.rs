@@ -1,10 +1,11 @@
-//! A real cluster in this process: ports chosen by the system, a folder of its own, certificates made for it.
+//! A real cluster in this process: free ports, a folder of its own, certificates made for it.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use banyan_drill::cluster::free_port;
 use banyan_node::config::NodeConfig;
 use banyan_node::node::{Listeners, Node};
 use banyan_storage::FirstStart;
@@ -49,7 +50,7 @@ pub(crate) struct TestCluster {
 }
 
 fn bind() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
+    free_port("127.0.0.1").unwrap()
 }
 
 fn port(listener: &TcpListener) -> u16 {
