@@ -16,6 +16,7 @@ mod reads;
 mod report;
 mod results;
 mod rows;
+mod soak;
 mod systems;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Command {
     Reads(reads::Reads),
     /// Starts etcd, PostgreSQL and this cluster, and measures them in turn.
     Peers(peers::Peers),
+    /// Loads three voters of this cluster alone, for long.
+    Soak(soak::Soak),
     /// Writes the page and the plots out of the results.
     Report(report::Report),
 }
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         match Line::parse().command {
             Command::Reads(arguments) => reads::run(&arguments).await,
             Command::Peers(arguments) => peers::run(&arguments).await,
+            Command::Soak(arguments) => soak::run(&arguments).await,
             Command::Report(arguments) => report::run(&arguments),
         }
     })
