@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 use crate::figures::Figures;
 use crate::load::{self, Target, Window};
 use crate::persons::Persons;
-use crate::systems::Source;
-use crate::systems::banyan::{self, BATCH, Banyan, Batches, Timing};
+use crate::systems::banyan::{self, BATCH, Banyan, Batches, Reads, Timing, VOTERS};
+use crate::systems::{Pins, READ_PERSONS, Source};
 
 /// Callers of one client on streams: as many as a node serves of one stream at a time.
 const OUTSTANDING: usize = 256;
@@ -29,13 +29,13 @@ pub(crate) struct Soak {
     /// A line of figures every so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     every: u64,
-    /// How registrations are sent
+    /// What is sent, and how
     #[arg(long, value_enum, default_value_t = Calls::Streams)]
     calls: Calls,
-    /// Registrations under way at once; batches: batches of 500
+    /// Calls under way at once; batches: batches of 500
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     outstanding: usize,
-    /// Registrations a second in an open loop, instead of as many as are answered
+    /// Calls a second in an open loop, instead of as many as are answered
     #[arg(long, value_name = "COUNT")]
     rate: Option<f64>,
     /// Election times as the wide-area profile has them
@@ -43,15 +43,21 @@ pub(crate) struct Soak {
     wide: bool,
 }
 
-/// How registrations are sent.
+/// What is sent, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Calls {
-    /// A request for each, each client on a connection of its own.
+    /// Registrations, a request for each, each client on a connection of its own.
     Unary,
-    /// As the library does it: 256 callers share a stream.
+    /// Registrations as the library sends them: 256 callers share a stream.
     Streams,
-    /// 500 in one request.
+    /// Registrations, 500 in one request.
     Batches,
+    /// Local reads by number, each client on a connection of its own.
+    Reads,
+    /// Local reads by number on one stream.
+    StreamReads,
+    /// Linearizable reads by number at the nodes that do not lead, each client on a connection of its own.
+    LinearizableReads,
 }
 
 /// Starts the cluster, loads it, prints.
@@ -68,7 +74,7 @@ pub(crate) async fn run(arguments: &Soak) -> anyhow::Result<()> {
     let mut banyan = Banyan::start(&arguments.out, timing).await?;
     let (first, term) = leader(&mut banyan).await?;
     print(&format!("{first} leads in term {term}"));
-    let source = Source::new(persons);
+    let source = Source::new(Arc::clone(&persons));
     let window = Window {
         warm_up: Duration::ZERO,
         counted: Duration::from_secs(arguments.every.max(1)),
@@ -91,6 +97,27 @@ pub(crate) async fn run(arguments: &Soak) -> anyhow::Result<()> {
             let target = Arc::new(Batches { clients, source });
             repeat(arguments, &target, window, ends).await;
         }
+        Calls::Reads | Calls::StreamReads | Calls::LinearizableReads => {
+            let pins = Pins::new(&persons);
+            fill(&banyan, source).await?;
+            banyan.caught_up().await?;
+            let linearizable = arguments.calls == Calls::LinearizableReads;
+            let clients = if arguments.calls == Calls::StreamReads {
+                banyan.streams(1)?
+            } else {
+                banyan.unary(outstanding)?
+            };
+            let nodes = VOTERS
+                .iter()
+                .filter(|name| !linearizable || **name != first);
+            let target = Arc::new(Reads {
+                clients,
+                nodes: nodes.map(|name| (*name).to_owned()).collect(),
+                pins,
+                linearizable,
+            });
+            repeat(arguments, &target, window, ends).await;
+        }
     }
     let (last, after) = leader(&mut banyan).await?;
     print(&format!(
@@ -99,6 +126,15 @@ pub(crate) async fn run(arguments: &Soak) -> anyhow::Result<()> {
         arguments.seconds
     ));
     Ok(())
+}
+
+/// Registers the persons that reads are drawn from.
+async fn fill(banyan: &Banyan, source: Source) -> anyhow::Result<()> {
+    let clients = banyan.streams(4)?;
+    let target = Arc::new(Batches { clients, source });
+    load::drain(&target, 4, READ_PERSONS / BATCH as u64)
+        .await
+        .map_err(anyhow::Error::msg)
 }
 
 async fn repeat<T: Target>(arguments: &Soak, target: &Arc<T>, window: Window, ends: Instant) {
@@ -126,7 +162,7 @@ fn line(total: u64, figures: &Figures) -> String {
         .as_ref()
         .map_or_else(String::new, |error| format!(": {error}"));
     format!(
-        "{total:>9} registered, {:>7.0}/s  p50 {:>7} p99 {:>7} max {:>8} us, {} errors{error}",
+        "{total:>9} done, {:>7.0}/s  p50 {:>7} p99 {:>7} max {:>8} us, {} errors{error}",
         figures.per_second, figures.p50_us, figures.p99_us, figures.max_us, figures.errors
     )
 }
