@@ -30,8 +30,9 @@ struct Cut {
 }
 
 impl Links {
-    /// From now on this node sends nothing to these nodes and hears nothing from those, calls under way included as far as they carry
-    /// appends. Replaces what was cut before; two empty sets heal everything.
+    /// From now on this node begins no call to these nodes and hears nothing from those: of calls under way, streams of appends included, it
+    /// hears no more. A stream that is open *to* a node goes on until that node is told to hear nothing: cut a link at both ends. Replaces
+    /// what was cut before; two empty sets heal everything.
     pub fn cut(&self, to: impl IntoIterator<Item = u64>, from: impl IntoIterator<Item = u64>) {
         let mut cut = self.sets();
         cut.to = to.into_iter().collect();

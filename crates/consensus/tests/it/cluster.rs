@@ -9,8 +9,8 @@ use std::{
 };
 
 use banyan_consensus::{
-    Consensus, LogPolicy, Member, Preference, ProposeError, StartOptions, Status, SystemClock,
-    Timing,
+    Clock, Consensus, LogPolicy, Member, Preference, ProposeError, StartOptions, Status,
+    SystemClock, Timing,
 };
 use banyan_domain::{NodeId, Outcome};
 use banyan_storage::{DigestState, FirstStart, Identity, OpenError, StoreOptions, Stores};
@@ -30,6 +30,7 @@ pub(crate) struct Node {
     pub(crate) member: Member,
     pub(crate) address: SocketAddr,
     directory: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
     running: Option<Running>,
 }
 
@@ -81,6 +82,7 @@ impl Cluster {
                     member,
                     address,
                     directory,
+                    clock: Arc::new(SystemClock),
                     running: None,
                 },
             )
@@ -158,7 +160,7 @@ impl Cluster {
             timing: self.timing,
             log_policy: self.log_policy,
             preference: self.preference.clone(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&node.clock),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

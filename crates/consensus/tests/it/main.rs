@@ -2,9 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "tests spawn nodes as they like")]
 
 mod admission;
+mod clocks;
 mod cluster;
 mod fixtures;
 mod leadership;
+mod partitions;
 mod paused_leader;
 mod pki;
 mod recovery;
