@@ -9,8 +9,8 @@ use std::{
 };
 
 use banyan_consensus::{
-    Consensus, LogPolicy, Member, Preference, ProposeError, StartOptions, Status, SystemClock,
-    Timing,
+    Consensus, LogPolicy, Member, Preference, ProposeError, RawValues, StartOptions, Status,
+    SystemClock, Timing,
 };
 use banyan_domain::{NodeId, Outcome};
 use banyan_storage::{DigestState, FirstStart, Identity, OpenError, StoreOptions, Stores};
@@ -45,6 +45,8 @@ pub(crate) struct Cluster {
     log_policy: LogPolicy,
     timing: Timing,
     pub(crate) preference: Preference,
+    /// The answer to raw values of the nodes that are started from now on.
+    pub(crate) raw_values: RawValues,
     _directory: TempDir,
 }
 
@@ -91,6 +93,7 @@ impl Cluster {
             log_policy,
             timing: Timing::millis(100, 400, 800),
             preference: Preference::default(),
+            raw_values: RawValues::default(),
             _directory: directory,
         }
     }
@@ -159,6 +162,7 @@ impl Cluster {
             log_policy: self.log_policy,
             preference: self.preference.clone(),
             clock: Arc::new(SystemClock),
+            raw_values: self.raw_values,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -7,6 +7,7 @@ mod fixtures;
 mod leadership;
 mod paused_leader;
 mod pki;
+mod raw_values;
 mod recovery;
 mod replication;
 mod suite;

@@ -109,6 +109,7 @@ impl Node {
                 ..Preference::default()
             },
             clock: Arc::new(banyan_consensus::SystemClock),
+            raw_values: banyan_consensus::RawValues::Refused,
         }))?;
         let edge = runtime("edge", config.runtime().edge_threads())?;
         let (ended_sender, ended) = watch::channel(None);
