@@ -12,7 +12,7 @@ use crate::rows::{Row, System};
 /// A run on two cores has to end within this.
 pub(crate) const BUDGET: Duration = Duration::from_secs(25 * 60);
 /// Between two runs: what the last one left behind is flushed.
-pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 /// Starting and filling the systems of a phase, about.
 const PHASE_START: Duration = Duration::from_secs(25);
 /// After a kill: starting the member again, and waiting until it is level.
@@ -20,7 +20,8 @@ const KILL_MEND: Duration = Duration::from_secs(4);
 
 use Row::{
     DelayedWrites, LeaderKill, LearnerWrites, Linearizable64, LocalRead64, LocalStreamRead,
-    RegistryBatch, RegistryStreamWrites, RegistryWrite1, RegistryWrites256, SteadyWrites,
+    RawBatch, RawStreamWrites, RawWrite1, RawWrites256, RegistryBatch, RegistryStreamWrites,
+    RegistryWrite1, RegistryWrites256, SteadyWrites,
 };
 use System::{Banyan, BanyanDelayed, BanyanLearners, BanyanUndelayed, Etcd, EtcdFast, Postgres};
 
@@ -29,6 +30,8 @@ use System::{Banyan, BanyanDelayed, BanyanLearners, BanyanUndelayed, Etcd, EtcdF
 pub(crate) enum Phase {
     /// Throughput and latency beside etcd and PostgreSQL.
     Peers,
+    /// Values by key beside etcd and PostgreSQL, without the registry's work.
+    Raw,
     /// Leaders killed.
     Kills,
     /// The proxy between the members.
@@ -39,7 +42,13 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// In the order in which they run.
-    pub(crate) const ALL: [Phase; 4] = [Phase::Peers, Phase::Kills, Phase::Delay, Phase::Learners];
+    pub(crate) const ALL: [Phase; 5] = [
+        Phase::Peers,
+        Phase::Raw,
+        Phase::Kills,
+        Phase::Delay,
+        Phase::Learners,
+    ];
 }
 
 /// What each phase measures, in order.
@@ -52,6 +61,10 @@ pub(crate) const ROWS: &[(Phase, Row, &[System])] = &[
     (Phase::Peers, LocalStreamRead, &[Banyan]),
     (Phase::Peers, Linearizable64, &[Etcd, Banyan]),
     (Phase::Peers, SteadyWrites, &[Banyan]),
+    (Phase::Raw, RawWrites256, &[Etcd, Postgres, Banyan]),
+    (Phase::Raw, RawStreamWrites, &[Banyan]),
+    (Phase::Raw, RawBatch, &[Banyan]),
+    (Phase::Raw, RawWrite1, &[Etcd, Banyan]),
     (Phase::Kills, LeaderKill, &[Etcd, EtcdFast, Banyan]),
     (
         Phase::Delay,
@@ -89,7 +102,7 @@ impl Plan {
         let (alternations, warm_up, counted) = if quick {
             (1, Duration::from_millis(300), Duration::from_millis(1200))
         } else {
-            (5, Duration::from_secs(1), Duration::from_secs(8))
+            (5, Duration::from_millis(500), Duration::from_secs(8))
         };
         Ok(Plan {
             alternations,

@@ -45,14 +45,6 @@ pub(crate) enum Row {
 }
 
 impl Row {
-    /// Those that go through the same consensus and storage without the registry's work.
-    pub(crate) const RAW: [Row; 4] = [
-        Row::RawWrites256,
-        Row::RawStreamWrites,
-        Row::RawWrite1,
-        Row::RawBatch,
-    ];
-
     /// For people.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -68,9 +60,9 @@ impl Row {
             Row::LearnerWrites => "registrations at 500 a second, open loop",
             Row::SteadyWrites => "registrations at 70 % of capacity, open loop",
             Row::RawWrites256 => "raw values, unary, 256 clients",
-            Row::RawStreamWrites => "raw values, streams, 256 outstanding",
+            Row::RawStreamWrites => "raw values, one stream, 256 outstanding",
             Row::RawWrite1 => "raw values, 1 client",
-            Row::RawBatch => "raw values in batches",
+            Row::RawBatch => "raw values in batches of 500, 4 clients",
         }
     }
 }

@@ -18,6 +18,7 @@ use tonic_prost::ProstCodec;
 use super::etcd_messages::{
     PutRequest, PutResponse, RangeRequest, RangeResponse, StatusRequest, StatusResponse, path,
 };
+use super::raw::RawSource;
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
 use crate::load::Target;
@@ -273,7 +274,7 @@ where
     Ok(answer.into_inner())
 }
 
-/// Puts of whole records by number.
+/// Puts of whole records by number, or of raw values.
 pub(crate) struct Puts {
     channels: Vec<Channel>,
     values: Values,
@@ -292,6 +293,8 @@ struct Roaming {
 pub(crate) enum Values {
     /// The encoded registration under the person's number.
     Records(Source),
+    /// A raw value under its key.
+    Raw(RawSource),
 }
 
 impl Puts {
@@ -325,11 +328,21 @@ impl Target for Puts {
     type Request = PutRequest;
 
     fn request(&self, _slot: usize) -> PutRequest {
-        let Values::Records(source) = &self.values;
-        let person = source.next();
-        PutRequest {
-            key: key(&person.pin),
-            value: person.record(),
+        match &self.values {
+            Values::Records(source) => {
+                let person = source.next();
+                PutRequest {
+                    key: key(&person.pin),
+                    value: person.record(),
+                }
+            }
+            Values::Raw(source) => {
+                let (key, value) = source.next();
+                PutRequest {
+                    key: key.into_bytes(),
+                    value,
+                }
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::raw::RawSource;
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
 use crate::load::Target;
@@ -33,6 +34,8 @@ const PRINCIPAL: &str = "centre@central";
 const REGISTER: &str = "select register_person($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const READ: &str = "select v.record, v.version, v.recorded_at from person p \
                     join person_version v on v.person = p.id and v.version = p.version where p.pin = $1";
+
+const PUT: &str = "insert into raw_value (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value";
 
 /// What differs from the defaults, besides ports, TLS and replication; told in the settings of a run.
 pub(crate) const TUNING: &[(&str, &str)] = &[
@@ -298,6 +301,19 @@ impl Postgres {
         }))
     }
 
+    /// Raw values from so many clients.
+    ///
+    /// # Errors
+    /// That the primary refuses a connection.
+    pub(crate) async fn puts(
+        &self,
+        clients: usize,
+        source: RawSource,
+    ) -> anyhow::Result<Arc<Puts>> {
+        let sessions = self.sessions(clients, Role::Primary, PUT).await?;
+        Ok(Arc::new(Puts { sessions, source }))
+    }
+
     /// Waits until both standbys have replayed what the primary has written.
     ///
     /// # Errors
@@ -375,6 +391,29 @@ impl Target for Registrations {
             .await
             .map_err(|error| told(&error))?;
         Ok(1)
+    }
+}
+
+/// Raw values by key, on a connection each.
+pub(crate) struct Puts {
+    sessions: Vec<Session>,
+    source: RawSource,
+}
+
+impl Target for Puts {
+    type Request = (String, Vec<u8>);
+
+    fn request(&self, _slot: usize) -> (String, Vec<u8>) {
+        self.source.next()
+    }
+
+    async fn call(&self, slot: usize, (key, value): (String, Vec<u8>)) -> Result<u64, String> {
+        let session = &self.sessions[slot % self.sessions.len()];
+        session
+            .client
+            .execute(&session.statement, &[&key, &value])
+            .await
+            .map_err(|error| told(&error))
     }
 }
 
