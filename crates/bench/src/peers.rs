@@ -1,5 +1,6 @@
 //! `banyan-bench peers`: starts the systems phase by phase, measures them in turn, writes `peers.json`.
 
+mod attached;
 mod beside;
 mod delay;
 mod kills;
@@ -103,6 +104,7 @@ async fn measure(arguments: &Peers) -> anyhow::Result<()> {
         }
         let done = match phase {
             Phase::Peers => Box::pin(beside::measure(&mut bench)).await,
+            Phase::Attached => Box::pin(attached::measure(&mut bench)).await,
             Phase::Raw => Box::pin(raw::measure(&mut bench)).await,
             Phase::Kills => Box::pin(kills::measure(&mut bench)).await,
             Phase::Delay => Box::pin(delay::measure(&mut bench)).await,

@@ -223,6 +223,8 @@ const FAIRNESS: &str = "
 - Rows named `raw` put one 600-byte value by key through the same edge, consensus and storage, without the registry's work: no form is read, no
   rule judged, no index, history, event, audit record or outcome kept. Production nodes have no such service: a second cluster is
   started for these rows, of nodes that have it (ADR 0027). They say what the machinery carries, and not what a user of the registry gets.
+- A row with 4 learners, where there is one, was asked for apart: learners of ours and asynchronous standbys of PostgreSQL, and one learner of
+  etcd, which permits no more, all real and all on this machine.
 - Simulated learners acknowledge what the leader sends and store nothing; see `crates/bench/src/peers/learners.rs`.
 ";
 

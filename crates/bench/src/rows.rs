@@ -42,6 +42,9 @@ pub(crate) enum Row {
     RawWrite1,
     /// The same in batches.
     RawBatch,
+    /// Registrations, unary, 256 clients, with 4 real learners attached.
+    #[serde(rename = "learners4_writes_256")]
+    Learners4Writes256,
 }
 
 impl Row {
@@ -59,6 +62,7 @@ impl Row {
             Row::DelayedWrites => "registrations through the delay proxy, 4,096 outstanding",
             Row::LearnerWrites => "registrations at 500 a second, open loop",
             Row::SteadyWrites => "registrations at 70 % of capacity, open loop",
+            Row::Learners4Writes256 => "registrations, unary, 256 clients, 4 learners",
             Row::RawWrites256 => "raw values, unary, 256 clients",
             Row::RawStreamWrites => "raw values, one stream, 256 outstanding",
             Row::RawWrite1 => "raw values, 1 client",

@@ -1,5 +1,7 @@
 //! etcd: three members with TLS and client certificates on both ports, synced as it is by default.
 
+mod learners;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::authority::{Authority, Pair};
 use crate::load::Target;
 use crate::process::{Launch, Running, free_ports};
 
+const ETCD: &str = "/usr/bin/etcd";
 const READY_WITHIN: Duration = Duration::from_secs(40);
 /// How many members there are.
 pub(crate) const MEMBERS: usize = 3;
@@ -50,6 +53,8 @@ impl Timing {
 /// A cluster that runs.
 pub(crate) struct Etcd {
     members: Vec<Member>,
+    /// They get the log, and neither vote nor serve.
+    learners: Vec<Running>,
     tls: ClientTlsConfig,
 }
 
@@ -94,7 +99,7 @@ impl Etcd {
             let authority = authority.certificate();
             let launch = Launch {
                 name: format!("etcd {name}"),
-                program: PathBuf::from("/usr/bin/etcd"),
+                program: PathBuf::from(ETCD),
                 arguments: arguments(folder, name, [*client, *peer], &server, &authority)
                     .into_iter()
                     .chain([format!("--initial-cluster={}", all.join(","))])
@@ -109,7 +114,11 @@ impl Etcd {
                 url: format!("https://127.0.0.1:{client}"),
             });
         }
-        let mut etcd = Etcd { members, tls };
+        let mut etcd = Etcd {
+            members,
+            learners: Vec::new(),
+            tls,
+        };
         etcd.leader().await?;
         Ok(etcd)
     }
@@ -120,11 +129,15 @@ impl Etcd {
     /// That the certificates cannot be used.
     pub(crate) fn channel(&self, member: usize) -> anyhow::Result<Channel> {
         let url = self.members[member % MEMBERS].url.clone();
+        Ok(self.endpoint(url)?.connect_lazy())
+    }
+
+    fn endpoint(&self, url: String) -> anyhow::Result<Endpoint> {
         let endpoint = Endpoint::from_shared(url)?
             .tls_config(self.tls.clone())?
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(2));
-        Ok(endpoint.connect_lazy())
+        Ok(endpoint)
     }
 
     /// Connections for so many clients, spread over the members.
@@ -215,10 +228,10 @@ impl Etcd {
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        for member in &mut self.members {
-            if let Some(running) = &mut member.running {
-                running.end_with(Signal::SIGKILL);
-            }
+        let members = self.members.iter_mut();
+        let running = members.filter_map(|member| member.running.as_mut());
+        for running in running.chain(&mut self.learners) {
+            running.end_with(Signal::SIGKILL);
         }
     }
 }
