@@ -4,13 +4,14 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// Every file that this crate compiles, relative to the proto folder.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "banyan/v1/person.proto",
     "banyan/v1/registry.proto",
     "banyan/v1/cluster.proto",
     "banyan/internal/v1/command.proto",
     "banyan/internal/v1/record.proto",
     "banyan/internal/v1/peer.proto",
+    "banyan/internal/v1/values.proto",
 ];
 
 /// Messages with fields about people, or with bytes that may hold such fields. Their `Debug` is written by hand

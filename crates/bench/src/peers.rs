@@ -1,9 +1,11 @@
 //! `banyan-bench peers`: starts the systems phase by phase, measures them in turn, writes `peers.json`.
 
+mod attached;
 mod beside;
 mod delay;
 mod kills;
 mod learners;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -102,6 +104,8 @@ async fn measure(arguments: &Peers) -> anyhow::Result<()> {
         }
         let done = match phase {
             Phase::Peers => Box::pin(beside::measure(&mut bench)).await,
+            Phase::Attached => Box::pin(attached::measure(&mut bench)).await,
+            Phase::Raw => Box::pin(raw::measure(&mut bench)).await,
             Phase::Kills => Box::pin(kills::measure(&mut bench)).await,
             Phase::Delay => Box::pin(delay::measure(&mut bench)).await,
             Phase::Learners => Box::pin(learners::measure(&mut bench)).await,
@@ -127,13 +131,10 @@ async fn measure(arguments: &Peers) -> anyhow::Result<()> {
 
 /// Why rows have no runs, as far as it is known before anything runs.
 fn reasons(plan: &Plan) -> BTreeMap<Row, String> {
-    let raw = "no raw service yet: the log, the proposer and the state store of a node carry commands of the registry only";
-    let raw = Row::RAW.map(|row| (row, raw.to_owned()));
-    let left_out = ROWS
-        .iter()
+    ROWS.iter()
         .filter(|(_, row, _)| plan.leaves_out(*row))
-        .map(|(_, row, _)| (*row, "left out with --only".to_owned()));
-    raw.into_iter().chain(left_out).collect()
+        .map(|(_, row, _)| (*row, "left out with --only".to_owned()))
+        .collect()
 }
 
 impl Bench {

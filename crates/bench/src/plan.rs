@@ -12,15 +12,16 @@ use crate::rows::{Row, System};
 /// A run on two cores has to end within this.
 pub(crate) const BUDGET: Duration = Duration::from_secs(25 * 60);
 /// Between two runs: what the last one left behind is flushed.
-pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 /// Starting and filling the systems of a phase, about.
 const PHASE_START: Duration = Duration::from_secs(25);
 /// After a kill: starting the member again, and waiting until it is level.
 const KILL_MEND: Duration = Duration::from_secs(4);
 
 use Row::{
-    DelayedWrites, LeaderKill, LearnerWrites, Linearizable64, LocalRead64, LocalStreamRead,
-    RegistryBatch, RegistryStreamWrites, RegistryWrite1, RegistryWrites256, SteadyWrites,
+    DelayedWrites, LeaderKill, LearnerWrites, Learners4Writes256, Linearizable64, LocalRead64,
+    LocalStreamRead, RawBatch, RawStreamWrites, RawWrite1, RawWrites256, RegistryBatch,
+    RegistryStreamWrites, RegistryWrite1, RegistryWrites256, SteadyWrites,
 };
 use System::{Banyan, BanyanDelayed, BanyanLearners, BanyanUndelayed, Etcd, EtcdFast, Postgres};
 
@@ -29,17 +30,28 @@ use System::{Banyan, BanyanDelayed, BanyanLearners, BanyanUndelayed, Etcd, EtcdF
 pub(crate) enum Phase {
     /// Throughput and latency beside etcd and PostgreSQL.
     Peers,
+    /// Values by key beside etcd and PostgreSQL, without the registry's work.
+    Raw,
     /// Leaders killed.
     Kills,
     /// The proxy between the members.
     Delay,
     /// Simulated learners.
     Learners,
+    /// A few real learners beside etcd's and PostgreSQL's.
+    Attached,
 }
 
 impl Phase {
     /// In the order in which they run.
-    pub(crate) const ALL: [Phase; 4] = [Phase::Peers, Phase::Kills, Phase::Delay, Phase::Learners];
+    pub(crate) const ALL: [Phase; 6] = [
+        Phase::Peers,
+        Phase::Raw,
+        Phase::Kills,
+        Phase::Delay,
+        Phase::Learners,
+        Phase::Attached,
+    ];
 }
 
 /// What each phase measures, in order.
@@ -52,6 +64,10 @@ pub(crate) const ROWS: &[(Phase, Row, &[System])] = &[
     (Phase::Peers, LocalStreamRead, &[Banyan]),
     (Phase::Peers, Linearizable64, &[Etcd, Banyan]),
     (Phase::Peers, SteadyWrites, &[Banyan]),
+    (Phase::Raw, RawWrites256, &[Etcd, Postgres, Banyan]),
+    (Phase::Raw, RawStreamWrites, &[Banyan]),
+    (Phase::Raw, RawBatch, &[Banyan]),
+    (Phase::Raw, RawWrite1, &[Etcd, Banyan]),
     (Phase::Kills, LeaderKill, &[Etcd, EtcdFast, Banyan]),
     (
         Phase::Delay,
@@ -59,7 +75,15 @@ pub(crate) const ROWS: &[(Phase, Row, &[System])] = &[
         &[BanyanUndelayed, BanyanDelayed],
     ),
     (Phase::Learners, LearnerWrites, &[Banyan, BanyanLearners]),
+    (
+        Phase::Attached,
+        Learners4Writes256,
+        &[Etcd, Postgres, Banyan],
+    ),
 ];
+
+/// Rows for which a whole run has no time: measured in a smoke run, and where they are named.
+const ON_REQUEST: &[Row] = &[Learners4Writes256];
 
 /// The name of a row in the results.
 fn name(row: Row) -> String {
@@ -72,7 +96,8 @@ fn name(row: Row) -> String {
 pub(crate) struct Plan {
     pub(crate) alternations: u32,
     pub(crate) window: Window,
-    /// Rows that are left out on request.
+    quick: bool,
+    /// The rows that are wanted, where some are named.
     only: Option<BTreeSet<String>>,
 }
 
@@ -89,19 +114,22 @@ impl Plan {
         let (alternations, warm_up, counted) = if quick {
             (1, Duration::from_millis(300), Duration::from_millis(1200))
         } else {
-            (5, Duration::from_secs(1), Duration::from_secs(8))
+            (5, Duration::from_millis(500), Duration::from_secs(8))
         };
         Ok(Plan {
             alternations,
             window: Window { warm_up, counted },
+            quick,
             only: (!only.is_empty()).then(|| only.iter().cloned().collect()),
         })
     }
 
-    /// Whether a row is left out on request.
+    /// Whether a row is left out.
     pub(crate) fn leaves_out(&self, row: Row) -> bool {
-        let only = self.only.as_ref();
-        only.is_some_and(|only| !only.contains(&name(row)))
+        match &self.only {
+            Some(only) => !only.contains(&name(row)),
+            None => !self.quick && ON_REQUEST.contains(&row),
+        }
     }
 
     /// The rows of a phase that are wanted.
@@ -172,6 +200,9 @@ mod tests {
         assert!(plan.window.counted >= Duration::from_secs(8));
         assert_eq!(plan.alternations, 5);
         assert!(plan.total() < BUDGET, "{plan}");
+        assert!(plan.rows(Phase::Attached).is_empty());
+        let smoke = Plan::new(true, &[]).unwrap();
+        assert_eq!(smoke.rows(Phase::Attached).len(), 1);
     }
 
     #[test]

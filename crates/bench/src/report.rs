@@ -220,6 +220,11 @@ const FAIRNESS: &str = "
 - etcd puts the encoded record as one value; it keeps no index, no history by person and no outcome. Its clients are spread over the
   members, which forward writes to the leader. Ours go to the leader, as the library does.
 - Every read of ours is written to a synced journal of access records before it is answered; the others keep none.
+- Rows named `raw` put one 600-byte value by key through the same edge, consensus and storage, without the registry's work: no form is read, no
+  rule judged, no index, history, event, audit record or outcome kept. Production nodes have no such service: a second cluster is
+  started for these rows, of nodes that have it (ADR 0027). They say what the machinery carries, and not what a user of the registry gets.
+- A row with 4 learners, where there is one, was asked for apart: learners of ours and asynchronous standbys of PostgreSQL, and one learner of
+  etcd, which permits no more, all real and all on this machine.
 - Simulated learners acknowledge what the leader sends and store nothing; see `crates/bench/src/peers/learners.rs`.
 ";
 

@@ -42,17 +42,12 @@ pub(crate) enum Row {
     RawWrite1,
     /// The same in batches.
     RawBatch,
+    /// Registrations, unary, 256 clients, with 4 real learners attached.
+    #[serde(rename = "learners4_writes_256")]
+    Learners4Writes256,
 }
 
 impl Row {
-    /// Those that go through the same consensus and storage without the registry's work.
-    pub(crate) const RAW: [Row; 4] = [
-        Row::RawWrites256,
-        Row::RawStreamWrites,
-        Row::RawWrite1,
-        Row::RawBatch,
-    ];
-
     /// For people.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -67,10 +62,11 @@ impl Row {
             Row::DelayedWrites => "registrations through the delay proxy, 4,096 outstanding",
             Row::LearnerWrites => "registrations at 500 a second, open loop",
             Row::SteadyWrites => "registrations at 70 % of capacity, open loop",
+            Row::Learners4Writes256 => "registrations, unary, 256 clients, 4 learners",
             Row::RawWrites256 => "raw values, unary, 256 clients",
-            Row::RawStreamWrites => "raw values, streams, 256 outstanding",
+            Row::RawStreamWrites => "raw values, one stream, 256 outstanding",
             Row::RawWrite1 => "raw values, 1 client",
-            Row::RawBatch => "raw values in batches",
+            Row::RawBatch => "raw values in batches of 500, 4 clients",
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use banyan_domain::{Envelope, Outcome, Position};
+use banyan_wire::internal_v1::RawValue;
 use openraft::{
     Raft, RaftNetworkFactory,
     async_runtime::watch::WatchReceiver as _,
@@ -27,7 +28,7 @@ use crate::{
     log::LogAdapter,
     member::Member,
     network::{Admission, PeerNetwork, TlsError, tls},
-    parts::{Parts, StartOptions},
+    parts::{Parts, RawValues, StartOptions},
     peers::Peers,
     propose_error::ProposeError,
     proposer::Proposer,
@@ -87,6 +88,7 @@ where
     timing: Timing,
     stopping: AtomicBool,
     stay: Stay,
+    raw_values: RawValues,
     /// What the peer server needs; none where something else brings the messages.
     peers: Option<Peers<R>>,
 }
@@ -149,6 +151,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             log_policy,
             preference,
             clock,
+            raw_values,
         } = options;
         tls::check_own(&tls, &cluster, node.node.get())?;
         let voters = members
@@ -162,7 +165,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
         let peers = Peers::new(tls, network.clone(), admission, inbox);
         let log = LogAdapter::new(stores.clone());
         let written = stores.log.clone();
-        let state = StateMachine::new(stores.state);
+        let state = StateMachine::new(stores.state).with_raw_values(raw_values);
         let parts = Parts {
             node: node.node,
             log_size: log.size(),
@@ -178,7 +181,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             busy_for: Arc::new(move || written.busy_for()),
             clock,
         };
-        Self::assemble(parts, Some(peers)).await
+        Self::assemble(parts, Some(peers), raw_values).await
     }
 }
 
@@ -197,12 +200,13 @@ where
         NF: RaftNetworkFactory<TypeConfig<R>>,
         NF::Network: NetSnapshot<TypeConfig<R>, SnapshotData = SM::SnapshotData>,
     {
-        Self::assemble(parts, None).await
+        Self::assemble(parts, None, RawValues::Refused).await
     }
 
     async fn assemble<LS, NF>(
         parts: Parts<LS, SM, NF>,
         peers: Option<Peers<R>>,
+        raw_values: RawValues,
     ) -> Result<Self, StartError>
     where
         LS: RaftLogStorage<TypeConfig<R>>,
@@ -249,6 +253,7 @@ where
             timing: parts.timing,
             stopping: AtomicBool::new(false),
             stay,
+            raw_values,
             peers,
         });
         let weak = WeakConsensus(Arc::downgrade(&inner));
@@ -294,6 +299,23 @@ where
     ) -> Result<Vec<Outcome>, ProposeError> {
         self.check_leads()?;
         self.inner.proposer.propose(&envelopes, within).await
+    }
+
+    /// Proposes raw values and waits, at most `within`, until they are stored on this node; they share one log entry, whose position is
+    /// returned. A value replaces what stood under its key.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; [`ProposeError::RawValuesRefused`] unless this node was started with [`RawValues::Carried`].
+    pub async fn put_values(
+        &self,
+        values: &[RawValue],
+        within: Duration,
+    ) -> Result<Position, ProposeError> {
+        if self.inner.raw_values == RawValues::Refused {
+            return Err(ProposeError::RawValuesRefused);
+        }
+        self.check_leads()?;
+        self.inner.proposer.put_values(values, within).await
     }
 
     /// Puts a digest mark into the log: every node takes a snapshot of its state exactly there and hashes it. Returns the position

@@ -46,7 +46,7 @@ pub use leadership::BootstrapError;
 pub use log::{LogAdapter, LogReader, LogSize};
 pub use member::Member;
 pub use network::PeerTls;
-pub use parts::{Parts, StartOptions};
+pub use parts::{Parts, RawValues, StartOptions};
 pub use payload::PayloadFault;
 pub use propose_error::ProposeError;
 pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX};

@@ -15,6 +15,17 @@ use crate::{
     steward::{BusyFor, Preference},
 };
 
+/// Whether a node takes raw values into its log and its state. All nodes of a cluster must be started alike: one that refuses them stops at an
+/// entry that holds some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RawValues {
+    /// A registry: commands only. What every production node is.
+    #[default]
+    Refused,
+    /// A cluster that is measured beside systems which store values by key (ADR 0027).
+    Carried,
+}
+
 /// What a node's part in consensus is started with, in production.
 pub struct StartOptions {
     /// The cluster's name, as in certificates and in the data directory.
@@ -35,6 +46,8 @@ pub struct StartOptions {
     pub preference: Preference,
     /// Where a leader takes its time from.
     pub clock: Arc<dyn Clock>,
+    /// Refused, but in clusters of the bench.
+    pub raw_values: RawValues,
 }
 
 impl fmt::Debug for StartOptions {

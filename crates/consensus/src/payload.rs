@@ -5,11 +5,12 @@
 //! commands     0x0a length { 0x08 time, 0x12 length envelope, 0x12 length envelope, ... }
 //! digest mark  0x12 length { 0x08 nonce }
 //! membership   0x1a length JSON
+//! values       0x22 length { 0x0a length value, 0x0a length value, ... }
 //! ```
 //! The layout is protobuf's own (`proto/banyan/internal/v1/command.proto`); a test decodes it with the generated code.
 
 use banyan_domain::{COMMAND_VERSION, Envelope, Timestamp};
-use banyan_wire::internal_v1::{self, log_payload};
+use banyan_wire::internal_v1::{self, RawValue, log_payload};
 use bytes::{BufMut, Bytes, BytesMut};
 use openraft::{EntryPayload, entry::RaftEntry as _};
 use prost::{
@@ -17,13 +18,18 @@ use prost::{
     encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
 };
 
-use crate::types::{Body, Entry, Membership, Payload};
+use crate::{
+    parts::RawValues,
+    types::{Body, Entry, Membership, Payload},
+};
 
 const BATCH: u32 = 1;
 const DIGEST: u32 = 2;
 const MEMBERSHIP: u32 = 3;
+const VALUES: u32 = 4;
 const TIME: u32 = 1;
 const COMMANDS: u32 = 2;
+const VALUE: u32 = 1;
 
 /// A committed entry, or a stored one, that this release cannot read. The node stops: skipping it would diverge.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +43,7 @@ pub enum PayloadFault {
         #[source]
         source: prost::DecodeError,
     },
-    /// A payload of a kind that a newer release added.
+    /// A payload of a kind that a newer release added, or raw values at a node that carries none.
     #[error("log entry {index} carries a payload that this release does not know")]
     UnknownKind {
         /// Index of the entry.
@@ -83,37 +89,66 @@ pub(crate) fn kind(bytes: &[u8]) -> &'static str {
         Some(0x0a) => "commands",
         Some(0x12) => "digest mark",
         Some(0x1a) => "membership",
+        Some(0x22) => "values",
         Some(_) => "unknown",
     }
 }
 
-/// Commands of one caller, encoded on the caller's own thread as the `commands` fields of a batch.
+/// What a batch holds. An entry holds batches of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BatchKind {
+    Commands,
+    Values,
+}
+
+/// What one caller proposes, encoded on the caller's own thread as the repeated fields of a batch.
 #[derive(Debug)]
-pub(crate) struct EncodedCommands {
+pub(crate) struct EncodedBatch {
+    pub(crate) kind: BatchKind,
     /// Encoded fields, to be joined with those of other callers.
     pub(crate) bytes: Bytes,
-    /// How many commands they hold.
+    /// How many commands or values they hold.
     pub(crate) count: usize,
 }
 
+/// Encodes the raw values of one caller.
+pub(crate) fn encode_values(values: &[RawValue]) -> EncodedBatch {
+    let length = |value: &RawValue| value.key.len() + value.value.len() + 16;
+    let mut buffer = BytesMut::with_capacity(values.iter().map(length).sum());
+    for value in values {
+        prost::encoding::message::encode(VALUE, value, &mut buffer);
+    }
+    EncodedBatch {
+        kind: BatchKind::Values,
+        bytes: buffer.freeze(),
+        count: values.len(),
+    }
+}
+
 /// Encodes the commands of one caller.
-pub(crate) fn encode_commands(envelopes: &[Envelope]) -> EncodedCommands {
+pub(crate) fn encode_commands(envelopes: &[Envelope]) -> EncodedBatch {
     let mut buffer = BytesMut::with_capacity(envelopes.len() * 640);
     for envelope in envelopes {
         let message = banyan_wire::command::envelope_to_wire(envelope);
         prost::encoding::message::encode(COMMANDS, &message, &mut buffer);
     }
-    EncodedCommands {
+    EncodedBatch {
+        kind: BatchKind::Commands,
         bytes: buffer.freeze(),
         count: envelopes.len(),
     }
 }
 
-/// Joins the commands of several callers into the payload of one entry.
-pub(crate) fn join_commands<'a>(
+/// Joins what several callers propose into the payload of one entry. Commands get the leader's stamp; values need none.
+pub(crate) fn join<'a>(
+    kind: BatchKind,
     time: Timestamp,
     parts: impl Iterator<Item = &'a Bytes> + Clone,
 ) -> Payload {
+    let (field, time) = match kind {
+        BatchKind::Commands => (BATCH, time),
+        BatchKind::Values => (VALUES, Timestamp(0)),
+    };
     #[expect(
         clippy::cast_sign_loss,
         reason = "protobuf's int64 is two's complement in a varint"
@@ -126,7 +161,7 @@ pub(crate) fn join_commands<'a>(
     };
     let length = stamp_length + parts.clone().map(Bytes::len).sum::<usize>();
     let mut buffer = BytesMut::with_capacity(length + 12);
-    encode_key(BATCH, WireType::LengthDelimited, &mut buffer);
+    encode_key(field, WireType::LengthDelimited, &mut buffer);
     encode_varint(length as u64, &mut buffer);
     if stamp != 0 {
         encode_key(TIME, WireType::Varint, &mut buffer);
@@ -158,12 +193,18 @@ pub(crate) enum Content {
         /// In the order in which they are applied.
         envelopes: Vec<Envelope>,
     },
+    /// Store raw values.
+    Values(Vec<RawValue>),
     /// Take a digest exactly here.
     DigestMark,
 }
 
-/// Decodes the payload of a committed entry.
-pub(crate) fn decode(index: u64, payload: &Payload) -> Result<Content, PayloadFault> {
+/// Decodes the payload of a committed entry. Raw values are an unknown kind to a node that carries none.
+pub(crate) fn decode(
+    index: u64,
+    payload: &Payload,
+    raw_values: RawValues,
+) -> Result<Content, PayloadFault> {
     let message = internal_v1::LogPayload::decode(payload.bytes().clone())
         .map_err(|source| PayloadFault::Undecodable { index, source })?;
     match message.kind {
@@ -186,7 +227,12 @@ pub(crate) fn decode(index: u64, payload: &Payload) -> Result<Content, PayloadFa
             })
         }
         Some(log_payload::Kind::Digest(_)) => Ok(Content::DigestMark),
-        Some(log_payload::Kind::Membership(_)) | None => Err(PayloadFault::UnknownKind { index }),
+        Some(log_payload::Kind::Values(batch)) if raw_values == RawValues::Carried => {
+            Ok(Content::Values(batch.values))
+        }
+        Some(log_payload::Kind::Membership(_) | log_payload::Kind::Values(_)) | None => {
+            Err(PayloadFault::UnknownKind { index })
+        }
     }
 }
 
@@ -230,7 +276,7 @@ pub(crate) fn entry_from_bytes(term: u64, index: u64, bytes: Bytes) -> Result<En
 }
 
 const _: () = assert!(
-    BATCH == 1 && DIGEST == 2 && MEMBERSHIP == 3,
+    BATCH == 1 && DIGEST == 2 && MEMBERSHIP == 3 && VALUES == 4,
     "kind() names them by their first byte"
 );
 
@@ -256,7 +302,8 @@ mod tests {
             buffer.freeze()
         };
         let parts = [part(&[1, 2]), part(&[]), part(&[3])];
-        let payload = join_commands(Timestamp(1_700_000_000_123), parts.iter());
+        let time = Timestamp(1_700_000_000_123);
+        let payload = join(BatchKind::Commands, time, parts.iter());
         assert_eq!(kind(payload.bytes()), "commands");
         let decoded = internal_v1::LogPayload::decode(payload.bytes().clone()).unwrap();
         let Some(log_payload::Kind::Batch(batch)) = decoded.kind else {
@@ -273,6 +320,50 @@ mod tests {
         );
     }
 
+    fn values(numbers: std::ops::Range<u8>) -> Vec<RawValue> {
+        let value = |number| RawValue {
+            key: vec![b'k', number].into(),
+            value: vec![number; 3].into(),
+        };
+        numbers.map(value).collect()
+    }
+
+    #[test]
+    fn joined_values_have_their_bytes_and_decode_where_they_are_carried() {
+        let parts = [encode_values(&values(1..3)), encode_values(&values(3..4))];
+        assert_eq!([parts[0].count, parts[1].count], [2, 1]);
+        let bytes = parts.iter().map(|part| &part.bytes);
+        let payload = join(BatchKind::Values, Timestamp(7), bytes);
+        assert_eq!(kind(payload.bytes()), "values");
+        // The bytes that a cluster of the bench has in its logs: no stamp, fields in the order of their numbers.
+        let value = |number: u8| {
+            [
+                0x0a, 9, 0x0a, 2, b'k', number, 0x12, 3, number, number, number,
+            ]
+        };
+        let mut expected = vec![0x22, 33];
+        expected.extend((1..4).flat_map(value));
+        assert_eq!(payload.bytes(), &expected);
+        match decode(5, &payload, RawValues::Carried) {
+            Ok(Content::Values(decoded)) => assert_eq!(decoded, values(1..4)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn values_are_an_unknown_kind_to_a_node_that_carries_none() {
+        let encoded = encode_values(&values(1..3));
+        let payload = join(
+            BatchKind::Values,
+            Timestamp(7),
+            [&encoded.bytes].into_iter(),
+        );
+        assert!(matches!(
+            decode(5, &payload, RawValues::default()),
+            Err(PayloadFault::UnknownKind { index: 5 })
+        ));
+    }
+
     #[test]
     fn every_kind_of_entry_survives_its_bytes() {
         let voters = BTreeSet::from([1, 2, 3]);
@@ -281,7 +372,8 @@ mod tests {
         for body in [
             EntryPayload::Blank,
             EntryPayload::Normal(digest_mark(9)),
-            EntryPayload::Normal(join_commands(Timestamp(1), [].iter())),
+            EntryPayload::Normal(join(BatchKind::Commands, Timestamp(1), [].iter())),
+            EntryPayload::Normal(join(BatchKind::Values, Timestamp(1), [].iter())),
             EntryPayload::Membership(membership),
         ] {
             let bytes = body_to_bytes(body.clone());
@@ -299,9 +391,10 @@ mod tests {
             ..Default::default()
         };
         prost::encoding::message::encode(COMMANDS, &envelope, &mut buffer);
-        let payload = join_commands(Timestamp(1), [buffer.freeze()].iter());
+        let parts = [buffer.freeze()];
+        let payload = join(BatchKind::Commands, Timestamp(1), parts.iter());
         assert!(matches!(
-            decode(5, &payload),
+            decode(5, &payload, RawValues::Refused),
             Err(PayloadFault::UnknownVersion {
                 index: 5,
                 version: 99

@@ -52,6 +52,9 @@ pub enum ProposeError {
     /// This node is stopping. Not proposed.
     #[error("this node is stopping")]
     ShuttingDown,
+    /// Raw values, which this node does not carry. Not proposed.
+    #[error("this node carries no raw values")]
+    RawValuesRefused,
     /// This node has failed and must stop. Not proposed by it.
     #[error("this node has failed")]
     Fault,

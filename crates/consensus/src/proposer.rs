@@ -10,6 +10,7 @@
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use banyan_domain::{Envelope, Outcome, Position};
+use banyan_wire::internal_v1::RawValue;
 use openraft::{
     Raft, errors::Fatal, impls::OneshotResponder, raft::ClientWriteResult,
     storage::RaftStateMachine,
@@ -20,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::{
     clock::Clock,
     load::{Admitted, Class, Load},
-    payload,
+    payload::{self, BatchKind, EncodedBatch},
     propose_error::{ProposeError, RETRY_AFTER, refusal},
     queue::{Answer, Ask, Caller, Job, Jobs, Ticket},
     types::{Payload, Response, TypeConfig},
@@ -107,6 +108,33 @@ impl<R: AsyncRuntime> Proposer<R> {
             return Ok(Vec::new());
         }
         let encoded = payload::encode_commands(envelopes);
+        match self.submit_batch(encoded, within).await? {
+            Answer::Outcomes(outcomes) if outcomes.len() == envelopes.len() => Ok(outcomes),
+            _ => Err(ProposeError::OutcomeUnknown),
+        }
+    }
+
+    /// Proposes raw values and waits until they are stored; answers with the position of their entry.
+    pub(crate) async fn put_values(
+        &self,
+        values: &[RawValue],
+        within: Duration,
+    ) -> Result<Position, ProposeError> {
+        match self
+            .submit_batch(payload::encode_values(values), within)
+            .await?
+        {
+            Answer::Values(position) => Ok(position),
+            _ => Err(ProposeError::OutcomeUnknown),
+        }
+    }
+
+    /// Submits what one caller proposes, if there is room for it in an entry and among what is outstanding.
+    async fn submit_batch(
+        &self,
+        encoded: EncodedBatch,
+        within: Duration,
+    ) -> Result<Answer, ProposeError> {
         let (commands, bytes) = (encoded.count, encoded.bytes.len());
         if commands > ENTRY_COMMANDS_MAX || bytes > ENTRY_BYTES_MAX {
             return Err(ProposeError::TooLarge { commands, bytes });
@@ -119,11 +147,8 @@ impl<R: AsyncRuntime> Proposer<R> {
             Class::Single => &self.single,
             Class::Bulk => &self.bulk,
         };
-        let ask = Ask::Commands(encoded);
-        match self.submit(queue, ask, Some(place), within).await? {
-            Answer::Outcomes(outcomes) if outcomes.len() == commands => Ok(outcomes),
-            _ => Err(ProposeError::OutcomeUnknown),
-        }
+        self.submit(queue, Ask::Batch(encoded), Some(place), within)
+            .await
     }
 
     /// Proposes a digest mark; answers with its position once it is applied here.
@@ -133,7 +158,7 @@ impl<R: AsyncRuntime> Proposer<R> {
             .await?
         {
             Answer::DigestMark(position) => Ok(position),
-            Answer::Outcomes(_) => Err(ProposeError::OutcomeUnknown),
+            Answer::Outcomes(_) | Answer::Values(_) => Err(ProposeError::OutcomeUnknown),
         }
     }
 
@@ -236,7 +261,7 @@ impl UnderWay {
 fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
     let mut parts = Vec::new();
     let mut callers = Vec::new();
-    let (mut commands, mut bytes) = (0, 0);
+    let (mut kind, mut commands, mut bytes) = (BatchKind::Commands, 0, 0);
     let mut candidate = Some(first);
     while let Some(job) = candidate.take() {
         match &job.ask {
@@ -254,19 +279,21 @@ fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
                     });
                 }
             }
-            Ask::Commands(encoded)
+            Ask::Batch(encoded)
                 if callers.is_empty()
-                    || (commands + encoded.count <= ENTRY_COMMANDS_MAX
+                    || (encoded.kind == kind
+                        && commands + encoded.count <= ENTRY_COMMANDS_MAX
                         && bytes + encoded.bytes.len() <= ENTRY_BYTES_JOINED) =>
             {
                 if job.ticket.take() {
+                    kind = encoded.kind;
                     commands += encoded.count;
                     bytes += encoded.bytes.len();
                     parts.push(encoded.bytes.clone());
                     callers.push((encoded.count, job.caller));
                 }
             }
-            Ask::DigestMark | Ask::Commands(_) => {
+            Ask::DigestMark | Ask::Batch(_) => {
                 jobs.put_back(job);
                 break;
             }
@@ -277,7 +304,7 @@ fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
         return None;
     }
     Some(Batch {
-        payload: payload::join_commands(clock.now(), parts.iter()),
+        payload: payload::join(kind, clock.now(), parts.iter()),
         callers,
     })
 }
@@ -322,6 +349,11 @@ fn deliver(callers: Callers, response: Response) {
                 caller.answer(Ok(Answer::Outcomes(slice)));
             }
         }
+        Response::Values(position) => {
+            for (_, caller) in callers {
+                caller.answer(Ok(Answer::Values(position)));
+            }
+        }
         Response::DigestMark(position) => {
             for (_, caller) in callers {
                 caller.answer(Ok(Answer::DigestMark(position)));
@@ -338,127 +370,4 @@ fn answer(callers: Callers, error: &ProposeError) {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::payload::EncodedCommands;
-    use banyan_domain::Timestamp;
-    use bytes::Bytes;
-
-    use super::*;
-
-    struct Fixed;
-    impl Clock for Fixed {
-        fn now(&self) -> Timestamp {
-            Timestamp(7)
-        }
-
-        fn boot_time(&self) -> Duration {
-            Duration::from_secs(7)
-        }
-    }
-
-    fn job(
-        ask: Ask,
-    ) -> (
-        Job,
-        Arc<Ticket>,
-        oneshot::Receiver<Result<Answer, ProposeError>>,
-    ) {
-        let (answer, answered) = oneshot::channel();
-        let ticket = Arc::new(Ticket::default());
-        (
-            Job {
-                ask,
-                ticket: Arc::clone(&ticket),
-                caller: Caller::new(answer, None),
-            },
-            ticket,
-            answered,
-        )
-    }
-
-    /// Both queues, empty.
-    fn queues() -> (mpsc::Sender<Job>, mpsc::Sender<Job>, Jobs) {
-        let (single, single_jobs) = mpsc::channel(16);
-        let (bulk, bulk_jobs) = mpsc::channel(16);
-        (single, bulk, Jobs::new(single_jobs, bulk_jobs))
-    }
-
-    fn counts(batch: &Batch) -> Vec<usize> {
-        batch.callers.iter().map(|(count, _)| *count).collect()
-    }
-
-    fn commands(count: usize, bytes: usize) -> Ask {
-        Ask::Commands(EncodedCommands {
-            bytes: Bytes::from(vec![0; bytes]),
-            count,
-        })
-    }
-
-    #[tokio::test]
-    async fn waiting_callers_share_an_entry_up_to_its_bounds() {
-        let (single, bulk, mut jobs) = queues();
-        let mut answers = Vec::new();
-        for (queue, ask) in [
-            (&bulk, commands(400, 10)),
-            (&bulk, commands(500, 10)),
-            (&bulk, commands(200, 10)),
-            (&single, Ask::DigestMark),
-        ] {
-            let (job, _, answered) = job(ask);
-            answers.push(answered);
-            queue.try_send(job).ok().unwrap();
-        }
-        let first = jobs.first().await.unwrap();
-        let batch = gather(first, &mut jobs, &Fixed).unwrap();
-        assert_eq!(payload::kind(batch.payload.bytes()), "digest mark", "alone");
-        let first = jobs.first().await.unwrap();
-        let batch = gather(first, &mut jobs, &Fixed).unwrap();
-        assert_eq!(counts(&batch), [400, 500]);
-        let first = jobs.first().await.unwrap();
-        let batch = gather(first, &mut jobs, &Fixed).unwrap();
-        assert_eq!(counts(&batch), [200]);
-    }
-
-    #[tokio::test]
-    async fn single_callers_go_first_and_bulk_ones_are_not_starved() {
-        let (single, bulk, mut jobs) = queues();
-        let mut answers = Vec::new();
-        let mut begun_by = Vec::new();
-        for _ in 0..8 {
-            // Full entries of bulk commands wait all the time, and so do single ones.
-            for (queue, count) in [(&bulk, 1_000), (&single, 1)] {
-                let (job, _, answered) = job(commands(count, 10));
-                answers.push(answered);
-                if queue.try_send(job).is_err() {
-                    panic!("the queue is full");
-                }
-            }
-            let first = jobs.first().await.unwrap();
-            let batch = gather(first, &mut jobs, &Fixed).unwrap();
-            begun_by.push(counts(&batch)[0]);
-        }
-        assert_eq!(begun_by, [1, 1, 1, 1_000, 1, 1, 1, 1_000]);
-    }
-
-    #[test]
-    fn a_caller_that_gave_up_is_not_proposed() {
-        let (_single, _bulk, mut jobs) = queues();
-        let (first, ticket, _answered) = job(commands(1, 10));
-        assert!(ticket.give_up());
-        assert!(gather(first, &mut jobs, &Fixed).is_none());
-        let (second, ticket, _answered) = job(commands(1, 10));
-        assert!(gather(second, &mut jobs, &Fixed).is_some());
-        assert!(!ticket.give_up(), "taken: the outcome is unknown");
-    }
-
-    #[test]
-    fn a_large_caller_goes_alone() {
-        let (single, _bulk, mut jobs) = queues();
-        let (first, ..) = job(commands(1, ENTRY_BYTES_JOINED + 1));
-        let (second, ..) = job(commands(1, 10));
-        single.try_send(second).ok().unwrap();
-        let batch = gather(first, &mut jobs, &Fixed).unwrap();
-        assert_eq!(batch.callers.len(), 1);
-        assert!(jobs.waiting(false).is_some(), "it waits for the next one");
-    }
-}
+mod tests;

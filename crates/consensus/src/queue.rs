@@ -10,19 +10,22 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     load::{Admitted, Class},
-    payload::EncodedCommands,
+    payload::EncodedBatch,
     propose_error::ProposeError,
 };
 
 /// What a caller waits for.
 pub(crate) enum Ask {
-    Commands(EncodedCommands),
+    /// Commands or raw values, which share entries with those of other callers.
+    Batch(EncodedBatch),
     /// A digest mark goes alone into its entry.
     DigestMark,
 }
 
 pub(crate) enum Answer {
     Outcomes(Vec<Outcome>),
+    /// The position of the entry that holds the caller's values.
+    Values(Position),
     DigestMark(Position),
 }
 
@@ -135,7 +138,7 @@ impl Jobs {
     /// Puts back what did not fit.
     pub(crate) fn put_back(&mut self, job: Job) {
         let bulk = match &job.ask {
-            Ask::Commands(encoded) => Class::of(encoded.count) == Class::Bulk,
+            Ask::Batch(encoded) => Class::of(encoded.count) == Class::Bulk,
             Ask::DigestMark => false,
         };
         if bulk {

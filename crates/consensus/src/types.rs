@@ -154,6 +154,8 @@ pub enum Response {
     Nothing,
     /// One outcome for each command of the entry, in order.
     Outcomes(Vec<Outcome>),
+    /// The entry carried raw values; its position.
+    Values(Position),
     /// The entry was a digest mark; its position names the digest.
     DigestMark(Position),
 }

@@ -45,7 +45,7 @@ pub use options::StoreOptions;
 pub use pending::Pending;
 pub use state::{
     Applied, Checkpoint, CheckpointFile, CheckpointManifest, DigestState, EntryKind, EntryResult,
-    Found, Incoming, InstallError, InstallStep, ManifestError, ReadView, ReadersBusy, StateEntry,
-    StateStore, VerifiedCheckpoint, VerifyError, schema,
+    Found, Incoming, InstallError, InstallStep, ManifestError, RawValue, ReadView, ReadersBusy,
+    StateEntry, StateStore, VerifiedCheckpoint, VerifyError, schema,
 };
 pub use stores::{OpenError, Stores};

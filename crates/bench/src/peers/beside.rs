@@ -16,12 +16,12 @@ use crate::systems::postgres::{self, Postgres};
 use crate::systems::{READ_PERSONS, Source};
 
 /// Clients of the rows with many.
-const WRITERS: usize = 256;
+pub(super) const WRITERS: usize = 256;
 const READERS: usize = 64;
 /// Callers of one client on the streams of the library: as many as a node serves of one stream at a time.
-const OUTSTANDING: usize = 256;
+pub(super) const OUTSTANDING: usize = 256;
 /// Batches under way at once.
-const BATCH_CLIENTS: usize = 4;
+pub(super) const BATCH_CLIENTS: usize = 4;
 /// The share of the capacity at which a system is to answer evenly.
 const STEADY: f64 = 0.7;
 
@@ -217,7 +217,7 @@ impl Targets {
 }
 
 /// Two calls for each caller, so that its connection is there.
-async fn connect<T: Target>(target: &Arc<T>, slots: usize) -> anyhow::Result<()> {
+pub(super) async fn connect<T: Target>(target: &Arc<T>, slots: usize) -> anyhow::Result<()> {
     load::drain(target, slots, 2 * slots as u64)
         .await
         .map_err(|error| anyhow::anyhow!("cannot connect: {error}"))

@@ -16,7 +16,8 @@ use super::{Pins, Source};
 use crate::load::Target;
 use crate::persons::Registration;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// For nodes to answer, and to be level.
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Commands of a batch.
 pub(crate) const BATCH: usize = 500;
 /// The voters, in the order of their ids.

@@ -1,5 +1,7 @@
 //! etcd: three members with TLS and client certificates on both ports, synced as it is by default.
 
+mod learners;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +20,13 @@ use tonic_prost::ProstCodec;
 use super::etcd_messages::{
     PutRequest, PutResponse, RangeRequest, RangeResponse, StatusRequest, StatusResponse, path,
 };
+use super::raw::RawSource;
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
 use crate::load::Target;
 use crate::process::{Launch, Running, free_ports};
 
+const ETCD: &str = "/usr/bin/etcd";
 const READY_WITHIN: Duration = Duration::from_secs(40);
 /// How many members there are.
 pub(crate) const MEMBERS: usize = 3;
@@ -49,6 +53,8 @@ impl Timing {
 /// A cluster that runs.
 pub(crate) struct Etcd {
     members: Vec<Member>,
+    /// They get the log, and neither vote nor serve.
+    learners: Vec<Running>,
     tls: ClientTlsConfig,
 }
 
@@ -93,7 +99,7 @@ impl Etcd {
             let authority = authority.certificate();
             let launch = Launch {
                 name: format!("etcd {name}"),
-                program: PathBuf::from("/usr/bin/etcd"),
+                program: PathBuf::from(ETCD),
                 arguments: arguments(folder, name, [*client, *peer], &server, &authority)
                     .into_iter()
                     .chain([format!("--initial-cluster={}", all.join(","))])
@@ -108,7 +114,11 @@ impl Etcd {
                 url: format!("https://127.0.0.1:{client}"),
             });
         }
-        let mut etcd = Etcd { members, tls };
+        let mut etcd = Etcd {
+            members,
+            learners: Vec::new(),
+            tls,
+        };
         etcd.leader().await?;
         Ok(etcd)
     }
@@ -119,11 +129,15 @@ impl Etcd {
     /// That the certificates cannot be used.
     pub(crate) fn channel(&self, member: usize) -> anyhow::Result<Channel> {
         let url = self.members[member % MEMBERS].url.clone();
+        Ok(self.endpoint(url)?.connect_lazy())
+    }
+
+    fn endpoint(&self, url: String) -> anyhow::Result<Endpoint> {
         let endpoint = Endpoint::from_shared(url)?
             .tls_config(self.tls.clone())?
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(2));
-        Ok(endpoint.connect_lazy())
+        Ok(endpoint)
     }
 
     /// Connections for so many clients, spread over the members.
@@ -214,10 +228,10 @@ impl Etcd {
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        for member in &mut self.members {
-            if let Some(running) = &mut member.running {
-                running.end_with(Signal::SIGKILL);
-            }
+        let members = self.members.iter_mut();
+        let running = members.filter_map(|member| member.running.as_mut());
+        for running in running.chain(&mut self.learners) {
+            running.end_with(Signal::SIGKILL);
         }
     }
 }
@@ -273,7 +287,7 @@ where
     Ok(answer.into_inner())
 }
 
-/// Puts of whole records by number.
+/// Puts of whole records by number, or of raw values.
 pub(crate) struct Puts {
     channels: Vec<Channel>,
     values: Values,
@@ -292,6 +306,8 @@ struct Roaming {
 pub(crate) enum Values {
     /// The encoded registration under the person's number.
     Records(Source),
+    /// A raw value under its key.
+    Raw(RawSource),
 }
 
 impl Puts {
@@ -325,11 +341,21 @@ impl Target for Puts {
     type Request = PutRequest;
 
     fn request(&self, _slot: usize) -> PutRequest {
-        let Values::Records(source) = &self.values;
-        let person = source.next();
-        PutRequest {
-            key: key(&person.pin),
-            value: person.record(),
+        match &self.values {
+            Values::Records(source) => {
+                let person = source.next();
+                PutRequest {
+                    key: key(&person.pin),
+                    value: person.record(),
+                }
+            }
+            Values::Raw(source) => {
+                let (key, value) = source.next();
+                PutRequest {
+                    key: key.into_bytes(),
+                    value,
+                }
+            }
         }
     }
 

@@ -72,9 +72,26 @@ pub(crate) struct StatusResponse {
     pub(crate) raft_applied_index: u64,
 }
 
+/// `etcdserverpb.MemberAddRequest`
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MemberAddRequest {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) peer_urls: Vec<String>,
+    #[prost(bool, tag = "2")]
+    pub(crate) is_learner: bool,
+}
+
+/// `etcdserverpb.MemberAddResponse`
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MemberAddResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) header: Option<ResponseHeader>,
+}
+
 /// Paths of the methods.
 pub(crate) mod path {
     pub(crate) const PUT: &str = "/etcdserverpb.KV/Put";
     pub(crate) const RANGE: &str = "/etcdserverpb.KV/Range";
+    pub(crate) const MEMBER_ADD: &str = "/etcdserverpb.Cluster/MemberAdd";
     pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 }

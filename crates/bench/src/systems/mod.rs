@@ -4,6 +4,7 @@ pub(crate) mod banyan;
 pub(crate) mod etcd;
 pub(crate) mod etcd_messages;
 pub(crate) mod postgres;
+pub(crate) mod raw;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,6 +3,8 @@
 //! `initdb` and the server refuse to run as root, so that they run as `postgres` then, in a folder of the bench's own.
 //! Registrations are one call of a function (`postgres.sql`): one round trip, one transaction.
 
+mod calls;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,20 +21,26 @@ use tokio::task::JoinSet;
 use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::raw::RawSource;
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
-use crate::load::Target;
-use crate::persons::Registration;
 use crate::process::{Launch, Running, free_ports};
+
+pub(crate) use calls::{Puts, Reads, Registrations};
 
 const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 const USER: &str = "postgres";
+/// A commit waits for one of these.
+const SYNCHRONOUS: [&str; 2] = ["s1", "s2"];
+const SERVERS_MAX: usize = 8;
 const READY_WITHIN: Duration = Duration::from_secs(40);
 const SCHEMA: &str = include_str!("postgres.sql");
 const PRINCIPAL: &str = "centre@central";
 const REGISTER: &str = "select register_person($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const READ: &str = "select v.record, v.version, v.recorded_at from person p \
                     join person_version v on v.person = p.id and v.version = p.version where p.pin = $1";
+
+const PUT: &str = "insert into raw_value (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value";
 
 /// What differs from the defaults, besides ports, TLS and replication; told in the settings of a run.
 pub(crate) const TUNING: &[(&str, &str)] = &[
@@ -135,6 +143,18 @@ impl Postgres {
     /// # Errors
     /// That a server does not start, or that its user cannot enter the folder.
     pub(crate) async fn start(folder: &Path, authority: &Authority) -> anyhow::Result<Postgres> {
+        Self::start_with(folder, authority, 0).await
+    }
+
+    /// The same with so many standbys more, for which no commit waits.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub(crate) async fn start_with(
+        folder: &Path,
+        authority: &Authority,
+        asynchronous: usize,
+    ) -> anyhow::Result<Postgres> {
         fs::create_dir_all(folder)?;
         let place = Place {
             folder,
@@ -155,9 +175,18 @@ impl Postgres {
             .launch("initdb", "initdb", &initialise)
             .run(Duration::from_secs(60))
             .context("cannot initialise PostgreSQL; can its user enter the folder of --out?")?;
-        let ports: [u16; 3] = free_ports()?;
-        let names = ["primary", "s1", "s2"];
-        for name in ["s1", "s2"] {
+        let ports: [u16; SERVERS_MAX] = free_ports()?;
+        let more = (1..=asynchronous).map(|number| format!("a{number}"));
+        let names: Vec<String> = SYNCHRONOUS
+            .map(str::to_owned)
+            .into_iter()
+            .chain(more)
+            .collect();
+        ensure!(
+            names.len() < SERVERS_MAX,
+            "PostgreSQL is started with at most {SERVERS_MAX} servers"
+        );
+        for name in &names {
             // A directory that no server has run on is a backup of itself.
             let mut copy = place.launch("cp", "copy", &[]);
             copy.program = PathBuf::from("/bin/cp");
@@ -168,10 +197,11 @@ impl Postgres {
             ];
             copy.run(Duration::from_secs(60))?;
         }
-        let mut servers = Vec::new();
-        for (name, port) in names.into_iter().zip(ports) {
-            let primary = (name != "primary").then_some(ports[0]);
-            place.configure(name, port, primary)?;
+        let [primary, standbys @ ..] = ports;
+        place.configure("primary", primary, None)?;
+        let mut servers = vec![place.start("primary", primary)?];
+        for (name, port) in names.iter().zip(standbys) {
+            place.configure(name, port, Some(primary))?;
             servers.push(place.start(name, port)?);
         }
         let tls = MakeRustlsConnect::new(tls_config(&place)?);
@@ -193,12 +223,13 @@ impl Postgres {
             self.connect(0).await.map_err(|error| format!("{error:#}"))
         })
         .await?;
-        wait_for::condition("two synchronous standbys", READY_WITHIN, async || {
-            let states = "select count(*) from pg_stat_replication where sync_state = 'quorum'";
+        let all = self.standbys();
+        wait_for::condition("all standbys, two synchronous", READY_WITHIN, async || {
+            let states = "select count(*) filter (where sync_state = 'quorum'), count(*) from pg_stat_replication";
             let row = primary.query_one(states, &[]).await;
-            match row.map(|row| row.get::<_, i64>(0)) {
-                Ok(2) => Ok(()),
-                Ok(count) => Err(format!("{count} are")),
+            match row.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))) {
+                Ok((2, standbys)) if standbys == all => Ok(()),
+                Ok((two, standbys)) => Err(format!("{two} of {standbys} are")),
                 Err(error) => Err(error.to_string()),
             }
         })
@@ -207,11 +238,16 @@ impl Postgres {
             "select count(*) from pg_stat_replication join pg_stat_ssl using (pid) where ssl";
         let row = primary.query_one(encrypted, &[]).await?;
         ensure!(
-            row.get::<_, i64>(0) == 2,
+            row.get::<_, i64>(0) == all,
             "a standby replicates without TLS"
         );
         primary.batch_execute(SCHEMA).await?;
         Ok(())
+    }
+
+    /// How many standbys there are; the count of PostgreSQL has this type.
+    fn standbys(&self) -> i64 {
+        self.servers.len() as i64 - 1
     }
 
     /// A connection to a server: 0 is the primary.
@@ -298,7 +334,20 @@ impl Postgres {
         }))
     }
 
-    /// Waits until both standbys have replayed what the primary has written.
+    /// Raw values from so many clients.
+    ///
+    /// # Errors
+    /// That the primary refuses a connection.
+    pub(crate) async fn puts(
+        &self,
+        clients: usize,
+        source: RawSource,
+    ) -> anyhow::Result<Arc<Puts>> {
+        let sessions = self.sessions(clients, Role::Primary, PUT).await?;
+        Ok(Arc::new(Puts { sessions, source }))
+    }
+
+    /// Waits until all standbys have replayed what the primary has written.
     ///
     /// # Errors
     /// That they do not.
@@ -310,7 +359,7 @@ impl Postgres {
             let row = primary.query_one(behind, &[]).await;
             let row = row.map_err(|error| error.to_string())?;
             match (row.get::<_, i64>(0), row.get::<_, i64>(1)) {
-                (bytes, 2) if bytes < 1_000_000 => Ok(()),
+                (bytes, standbys) if bytes < 1_000_000 && standbys == self.standbys() => Ok(()),
                 (bytes, standbys) => Err(format!("{standbys} standbys, {bytes} bytes behind")),
             }
         })
@@ -328,86 +377,6 @@ enum Role {
 struct Session {
     client: Client,
     statement: Statement,
-}
-
-/// Registrations through the function, on a connection each.
-pub(crate) struct Registrations {
-    sessions: Vec<Session>,
-    source: Source,
-}
-
-impl Target for Registrations {
-    type Request = (Registration, [u8; 16]);
-
-    fn request(&self, _slot: usize) -> (Registration, [u8; 16]) {
-        (self.source.next(), *banyan_client::new_key().as_bytes())
-    }
-
-    async fn call(
-        &self,
-        slot: usize,
-        (person, key): (Registration, [u8; 16]),
-    ) -> Result<u64, String> {
-        let session = &self.sessions[slot % self.sessions.len()];
-        let (cmnd, birth_date) = person.data().map_or((None, String::new()), |data| {
-            let cmnd = (!data.cmnd.is_empty()).then_some(data.cmnd.as_str());
-            let birth = data.birth_date.unwrap_or_default();
-            let text = format!("{:04}-{:02}-{:02}", birth.year, birth.month, birth.day);
-            (cmnd, text)
-        });
-        let (name, record) = (person.name(), person.record());
-        session
-            .client
-            .query_one(
-                &session.statement,
-                &[
-                    &PRINCIPAL,
-                    &key.as_slice(),
-                    &person.pin,
-                    &cmnd,
-                    &person.form(),
-                    &name,
-                    &birth_date,
-                    &person.command.office,
-                    &record,
-                ],
-            )
-            .await
-            .map_err(|error| told(&error))?;
-        Ok(1)
-    }
-}
-
-/// Reads by number at the standbys.
-pub(crate) struct Reads {
-    sessions: Vec<Session>,
-    pins: Pins,
-}
-
-impl Target for Reads {
-    type Request = String;
-
-    fn request(&self, slot: usize) -> String {
-        self.pins.draw(slot)
-    }
-
-    async fn call(&self, slot: usize, pin: String) -> Result<u64, String> {
-        let session = &self.sessions[slot % self.sessions.len()];
-        let row = session.client.query_one(&session.statement, &[&pin]).await;
-        let row = row.map_err(|error| told(&error))?;
-        if row.get::<_, &[u8]>(0).is_empty() {
-            return Err("the record is empty".to_owned());
-        }
-        Ok(1)
-    }
-}
-
-/// The server's message without its details, which may hold values.
-fn told(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(fault) => format!("{}: {}", fault.code().code(), fault.message()),
-        None => error.to_string(),
-    }
 }
 
 /// Lets the server's user own its folder and its key.

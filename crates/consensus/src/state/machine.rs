@@ -10,6 +10,7 @@ use banyan_storage::{
     Checkpoint, EntryKind, EntryResult, InstallError, Pending, StateEntry, StateStore,
     VerifiedCheckpoint,
 };
+use banyan_wire::internal_v1::RawValue;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use openraft::{
     EntryPayload, OptionalSend,
@@ -23,6 +24,7 @@ use super::snapshot::{
 };
 use crate::{
     barrier::FreshAsOf,
+    parts::RawValues,
     payload::{self, Content},
     types::{
         Entry, LogId, Payload, Response, SnapshotMeta, StoredMembership, TypeConfig, log_id,
@@ -44,6 +46,7 @@ const COPY_BYTES: usize = 1 << 20;
 pub struct StateMachine<R> {
     state: StateStore,
     fresh: FreshAsOf,
+    raw_values: RawValues,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -54,13 +57,20 @@ impl<R> fmt::Debug for StateMachine<R> {
 }
 
 impl<R> StateMachine<R> {
-    /// Over the state store of this node.
+    /// Over the state store of this node. Raw values are refused.
     pub fn new(state: StateStore) -> Self {
         Self {
             state,
             fresh: FreshAsOf::default(),
+            raw_values: RawValues::Refused,
             runtime: PhantomData,
         }
+    }
+
+    /// The same, with another answer to raw values.
+    #[must_use]
+    pub(crate) fn with_raw_values(self, raw_values: RawValues) -> Self {
+        Self { raw_values, ..self }
     }
 
     /// As of when the state is fresh: an installed snapshot resets it.
@@ -75,6 +85,7 @@ impl<R> StateMachine<R> {
 enum Shape {
     Nothing,
     Outcomes,
+    Values,
     DigestMark,
 }
 
@@ -134,6 +145,7 @@ impl<R: AsyncRuntime> UnderWay<R> {
                 responder.send(match shape {
                     Shape::Nothing => Response::Nothing,
                     Shape::Outcomes => Response::Outcomes(result.outcomes),
+                    Shape::Values => Response::Values(result.position),
                     Shape::DigestMark => Response::DigestMark(result.position),
                 });
             }
@@ -143,7 +155,10 @@ impl<R: AsyncRuntime> UnderWay<R> {
 }
 
 /// What the store does for an entry.
-async fn state_entry<R: AsyncRuntime>(entry: Entry) -> Result<StateEntry, io::Error> {
+async fn state_entry<R: AsyncRuntime>(
+    entry: Entry,
+    raw_values: RawValues,
+) -> Result<StateEntry, io::Error> {
     let at = position(&entry.log_id);
     let kind = match entry.payload {
         EntryPayload::Blank => EntryKind::Blank,
@@ -151,8 +166,12 @@ async fn state_entry<R: AsyncRuntime>(entry: Entry) -> Result<StateEntry, io::Er
             let stored = StoredMembership::new(Some(entry.log_id), membership);
             EntryKind::Membership(membership_to_bytes(&stored)?)
         }
-        EntryPayload::Normal(payload) => match decode::<R>(at, payload).await? {
+        EntryPayload::Normal(payload) => match decode::<R>(at, payload, raw_values).await? {
             Content::Commands { time, envelopes } => EntryKind::Commands { time, envelopes },
+            Content::Values(values) => {
+                let stored = |RawValue { key, value }| banyan_storage::RawValue { key, value };
+                EntryKind::Values(values.into_iter().map(stored).collect())
+            }
             Content::DigestMark => EntryKind::DigestMark,
         },
     };
@@ -163,15 +182,20 @@ fn shape(kind: &EntryKind) -> Shape {
     match kind {
         EntryKind::Blank | EntryKind::Membership(_) => Shape::Nothing,
         EntryKind::Commands { .. } => Shape::Outcomes,
+        EntryKind::Values(_) => Shape::Values,
         EntryKind::DigestMark => Shape::DigestMark,
     }
 }
 
-async fn decode<R: AsyncRuntime>(at: Position, payload: Payload) -> Result<Content, io::Error> {
+async fn decode<R: AsyncRuntime>(
+    at: Position,
+    payload: Payload,
+    raw_values: RawValues,
+) -> Result<Content, io::Error> {
     let decoded = if payload.bytes().len() <= DECODE_INLINE_BYTES {
-        payload::decode(at.index, &payload)
+        payload::decode(at.index, &payload, raw_values)
     } else {
-        R::spawn_blocking(move || payload::decode(at.index, &payload)).await?
+        R::spawn_blocking(move || payload::decode(at.index, &payload, raw_values)).await?
     };
     decoded.map_err(|fault| {
         tracing::error!(%fault, "a committed entry cannot be applied: this node must stop");
@@ -208,7 +232,7 @@ impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
                     EntryPayload::Normal(payload) => payload.bytes().len(),
                     EntryPayload::Blank | EntryPayload::Membership(_) => 0,
                 };
-                let entry = state_entry::<R>(entry).await?;
+                let entry = state_entry::<R>(entry, self.raw_values).await?;
                 waiting.push((shape(&entry.kind), responder));
                 group.push(entry);
                 if group.len() < GROUP_ENTRIES_MAX && bytes < GROUP_BYTES_MAX {

@@ -331,6 +331,7 @@ async fn a_node_does_not_start_under_anothers_certificate() {
             log_policy: LogPolicy::default(),
             preference: banyan_consensus::Preference::default(),
             clock: std::sync::Arc::new(banyan_consensus::SystemClock),
+            raw_values: banyan_consensus::RawValues::Refused,
         };
         let refused = <Consensus>::start(options).await;
         assert!(

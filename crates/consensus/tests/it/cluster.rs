@@ -9,7 +9,7 @@ use std::{
 };
 
 use banyan_consensus::{
-    Clock, Consensus, LogPolicy, Member, Preference, ProposeError, StartOptions, Status,
+    Clock, Consensus, LogPolicy, Member, Preference, ProposeError, RawValues, StartOptions, Status,
     SystemClock, Timing,
 };
 use banyan_domain::{NodeId, Outcome};
@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     log_policy: LogPolicy,
     timing: Timing,
     pub(crate) preference: Preference,
+    /// The answer to raw values of the nodes that are started from now on.
+    pub(crate) raw_values: RawValues,
     _directory: TempDir,
 }
 
@@ -93,6 +95,7 @@ impl Cluster {
             log_policy,
             timing: Timing::millis(100, 400, 800),
             preference: Preference::default(),
+            raw_values: RawValues::default(),
             _directory: directory,
         }
     }
@@ -161,6 +164,7 @@ impl Cluster {
             log_policy: self.log_policy,
             preference: self.preference.clone(),
             clock: Arc::clone(&node.clock),
+            raw_values: self.raw_values,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -9,6 +9,7 @@ mod leadership;
 mod partitions;
 mod paused_leader;
 mod pki;
+mod raw_values;
 mod recovery;
 mod replication;
 mod suite;

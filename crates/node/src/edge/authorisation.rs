@@ -184,6 +184,34 @@ pub const GRPC: &[Row] = &[
     ),
 ];
 
+/// What nodes of the bench serve besides, and no registry (ADR 0027). The service itself admits the centre only.
+pub const RAW_VALUES: &[Row] = &[
+    row(
+        "/banyan.internal.v1.RawValues/Put",
+        "PutRawValue",
+        SUBMIT,
+        Effect::Writes,
+    ),
+    row(
+        "/banyan.internal.v1.RawValues/PutStream",
+        "PutRawValueStream",
+        SUBMIT,
+        Effect::Reads,
+    ),
+    row(
+        "/banyan.internal.v1.RawValues/PutBatch",
+        "PutRawValues",
+        SUBMIT,
+        Effect::Writes,
+    ),
+    row(
+        "/banyan.internal.v1.RawValues/Get",
+        "GetRawValue",
+        SUBMIT,
+        Effect::Reads,
+    ),
+];
+
 /// Every route of the HTTP edge. Only those for anyone exist on the plain loopback listener.
 pub const HTTP: &[Row] = &[
     row("/livez", "livez", Access::Anyone, Effect::Reads),
@@ -283,9 +311,21 @@ mod tests {
     }
 
     #[test]
+    fn every_method_of_raw_values_has_a_row_and_every_row_a_method() {
+        let served: BTreeSet<String> = methods(banyan_wire::FILE_DESCRIPTOR_SET)
+            .into_iter()
+            .filter(|path| path.starts_with("/banyan.internal.v1.RawValues/"))
+            .collect();
+        let rows = RAW_VALUES.iter().map(|row| row.path.to_owned());
+        assert_eq!(rows.collect::<BTreeSet<String>>(), served);
+        assert!(RAW_VALUES.iter().all(|row| row.access == SUBMIT));
+    }
+
+    #[test]
     fn a_path_without_a_row_is_not_found() {
         assert_eq!(find(GRPC, "/banyan.v1.Registry/Erase"), None);
         assert_eq!(find(GRPC, "/banyan.internal.v1.Peer/Append"), None);
+        assert_eq!(find(GRPC, "/banyan.internal.v1.RawValues/Put"), None);
         assert_eq!(find(HTTP, "/metrics/"), None);
     }
 

@@ -48,6 +48,8 @@ pub struct Gate {
     pub metrics: Arc<Metrics>,
     /// For the validity of certificates and for durations.
     pub clock: SharedClock,
+    /// Methods that this node serves besides those of [`GRPC`]; a registry has none.
+    pub further: &'static [Row],
     /// Ends the streams of calls when the node stops: they take no more calls and answer those that they have.
     pub stop: CancellationToken,
 }
@@ -94,7 +96,9 @@ where
         let gate = Arc::clone(&self.gate);
         Box::pin(async move {
             let begun = gate.clock.monotonic();
-            let row = authorisation::find(GRPC, request.uri().path());
+            let path = request.uri().path();
+            let row =
+                authorisation::find(GRPC, path).or_else(|| authorisation::find(gate.further, path));
             let name = row.map_or("unknown", |row| row.name);
             let in_flight = gate.metrics.request_begins();
             let (answer, code) = match gate.admit(row, request) {

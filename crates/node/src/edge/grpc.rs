@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use banyan_wire::internal_v1::raw_values_server::RawValuesServer;
 use banyan_wire::v1::cluster_admin_server::ClusterAdminServer;
 use banyan_wire::v1::registry_server::RegistryServer;
 use prost::Message as _;
@@ -16,7 +17,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::acceptor::Connection;
 use super::gate::{Gate, GateLayer};
-use crate::services::{AdminService, RegistryService};
+use crate::services::{AdminService, RawValuesService, RegistryService};
 
 /// The largest request or answer, in bytes. A batch of 1000 full forms is about 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -37,6 +38,8 @@ pub struct GrpcParts<H: Health> {
     pub registry: RegistryService,
     /// The cluster.
     pub admin: AdminService,
+    /// Raw values, at nodes of the bench only.
+    pub raw_values: Option<RawValuesService>,
     /// Health, as gRPC clients and load balancers ask for it.
     pub health: HealthServer<H>,
     /// What stands before all of them.
@@ -72,6 +75,11 @@ pub async fn serve<H: Health>(
     let admin = ClusterAdminServer::new(parts.admin)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let raw_values = parts.raw_values.map(|service| {
+        RawValuesServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    });
     let public = public_descriptors()?;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_file_descriptor_set(public.clone())
@@ -89,6 +97,7 @@ pub async fn serve<H: Health>(
         .layer(GateLayer(parts.gate))
         .add_service(registry)
         .add_service(admin)
+        .add_optional_service(raw_values)
         .add_service(parts.health)
         .add_service(reflection)
         .add_service(reflection_alpha)

@@ -1,17 +1,15 @@
 //! The parts of a node in the order of their start, and their stop in the opposite order.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use banyan_consensus::network::Links;
-use banyan_consensus::{Consensus, LogPolicy, PeerTls, Preference, StartOptions, Timing};
+use banyan_consensus::{Consensus, LogPolicy, Preference, RawValues, StartOptions};
 use banyan_domain::NodeId;
-use banyan_storage::{FirstStart, Identity, IdentityError, OpenError, StoreOptions, Stores};
+use banyan_storage::{FirstStart, Stores};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,19 +17,21 @@ use tokio_util::task::TaskTracker;
 use super::error::{Ended, StartError};
 use super::listeners::{Listeners, asynchronous};
 use super::members::{member, planned_members};
+use super::opening::{open_stores, peer_tls, runtime, timing};
 use super::{readings, watch as watching};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::NodeConfig;
 use crate::edge::acceptor::{AcceptorOptions, accept_connections};
+use crate::edge::authorisation::RAW_VALUES;
 use crate::edge::authority::Authorities;
 use crate::edge::gate::Gate;
 use crate::edge::grpc::{self, GrpcParts};
 use crate::edge::http::{self, HttpParts};
-use crate::edge::tls::{ClientCertificate, EdgeTls, TlsError};
+use crate::edge::tls::{ClientCertificate, EdgeTls};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::services::{
-    AdminService, Forwarded, HeldScans, NodeFacts, RegistryService, ServiceParts,
+    AdminService, Forwarded, HeldScans, NodeFacts, RawValuesService, RegistryService, ServiceParts,
 };
 
 /// Consensus as a node runs it: on tokio, over the real stores.
@@ -74,6 +74,21 @@ impl Node {
         unknown_keys: Vec<String>,
         first_start: FirstStart,
     ) -> Result<Self, StartError> {
+        let raw_values = RawValues::Refused;
+        Self::start_with(config, listeners, unknown_keys, first_start, raw_values)
+    }
+
+    /// The same for a cluster of the bench, which carries raw values and serves them. No configuration leads here.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_with(
+        config: NodeConfig,
+        listeners: Listeners,
+        unknown_keys: Vec<String>,
+        first_start: FirstStart,
+        raw_values: RawValues,
+    ) -> Result<Self, StartError> {
         let clock: SharedClock = Arc::new(SystemClock);
         let topology = config.topology();
         let node = config.node();
@@ -109,6 +124,7 @@ impl Node {
                 ..Preference::default()
             },
             clock: Arc::new(banyan_consensus::SystemClock),
+            raw_values,
         }))?;
         let edge = runtime("edge", config.runtime().edge_threads())?;
         let (ended_sender, ended) = watch::channel(None);
@@ -129,6 +145,7 @@ impl Node {
             clock,
             metrics,
             tls: edge_tls,
+            raw_values,
         };
         let services = Arc::new(started.service_parts(&parts));
         let gate = started.gate(&parts);
@@ -267,6 +284,8 @@ impl Node {
             .spawn(async move { scans.watch_scans(stop).await });
         let grpc_parts = GrpcParts {
             registry: RegistryService::new(Arc::clone(&services)),
+            raw_values: (parts.raw_values == RawValues::Carried)
+                .then(|| RawValuesService::new(Arc::clone(&services))),
             admin: AdminService::new(services),
             health: health_service,
             gate,
@@ -340,6 +359,10 @@ impl Node {
             deadline_max: self.config.limits().request_deadline_max(),
             metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),
+            further: match parts.raw_values {
+                RawValues::Refused => &[],
+                RawValues::Carried => RAW_VALUES,
+            },
             stop: self.edge_stop.clone(),
         })
     }
@@ -408,6 +431,7 @@ struct Edges {
     clock: SharedClock,
     metrics: Arc<Metrics>,
     tls: EdgeTls,
+    raw_values: RawValues,
 }
 
 async fn hand_over(consensus: &NodeConsensus, silent_after: Duration) {
@@ -422,65 +446,4 @@ async fn hand_over(consensus: &NodeConsensus, silent_after: Duration) {
         Ok(()) => tracing::info!(to = successor.get(), "leadership handed away"),
         Err(error) => tracing::warn!(to = successor.get(), %error, "leadership not handed away"),
     }
-}
-
-fn open_stores(config: &NodeConfig, first_start: FirstStart) -> Result<Stores, StartError> {
-    let identity = Identity {
-        cluster: config.topology().cluster().to_owned(),
-        node: config.node().id().get(),
-    };
-    let settings = config.storage();
-    let options = StoreOptions {
-        block_cache_bytes: settings.block_cache().as_usize(),
-        state_write_buffer_bytes: settings.memtable().as_usize(),
-        log_tail_bytes: settings.log_tail().as_usize(),
-        journal_budget_bytes: settings.journal_max().0,
-        ..StoreOptions::default()
-    };
-    Stores::open(config.data_dir(), &identity, first_start, &options).map_err(|error| match error {
-        OpenError::Identity(IdentityError::NotFormed { .. } | IdentityError::Unfinished { .. }) => {
-            StartError::NotFormed {
-                config: config.file().to_owned(),
-                source: error,
-            }
-        }
-        other => StartError::DataDirectory(other),
-    })
-}
-
-fn timing(config: &NodeConfig) -> Timing {
-    let timing = config.topology().timing();
-    Timing {
-        heartbeat: timing.heartbeat,
-        election_min: timing.election_min,
-        election_max: timing.election_max,
-    }
-}
-
-fn peer_tls(config: &NodeConfig) -> Result<PeerTls, TlsError> {
-    let files = config.tls();
-    Ok(PeerTls {
-        authority_pem: read("the peers' authority", files.peer_ca())?,
-        certificate_pem: read("the peer certificate", files.peer_certificate())?,
-        key_pem: read("the peer key", files.peer_key())?,
-    })
-}
-
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error| TlsError::Unreadable {
-        what,
-        path: path.to_owned(),
-        source: rustls_pki_types::pem::Error::Io(error),
-    })
-}
-
-fn runtime(name: &'static str, threads: usize) -> Result<Runtime, StartError> {
-    Builder::new_multi_thread()
-        .worker_threads(threads)
-        // Nothing blocking is handed to the runtimes: storage owns its threads. One is kept for name resolution.
-        .max_blocking_threads(1)
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .map_err(|source| StartError::Threads { runtime: name, source })
 }

@@ -1,4 +1,4 @@
-//! The services behind the gate: persons and the cluster.
+//! The services behind the gate: persons and the cluster; raw values at nodes of the bench.
 
 mod admin;
 mod calls;
@@ -8,6 +8,7 @@ mod faults;
 mod forward;
 mod many;
 mod outcomes;
+mod raw_values;
 mod read;
 mod registry;
 mod scan;
@@ -18,5 +19,6 @@ mod submit;
 pub use admin::AdminService;
 pub use context::{NodeFacts, ServiceParts};
 pub use forward::Forwarded;
+pub use raw_values::RawValuesService;
 pub use registry::RegistryService;
 pub use scan::HeldScans;

@@ -52,6 +52,7 @@ pub(super) fn propose_detail(error: &ProposeError) -> ErrorDetail {
         ProposeError::TooLarge { .. } => ErrorDetail::new(Code::MessageTooLarge, text),
         ProposeError::OutcomeUnknown => ErrorDetail::new(Code::OutcomeUnknown, text),
         ProposeError::ShuttingDown => ErrorDetail::new(Code::ShuttingDown, text),
+        ProposeError::RawValuesRefused => ErrorDetail::new(Code::MethodUnknown, text),
         ProposeError::Fault => ErrorDetail::new(Code::NodeFault, text),
     }
 }

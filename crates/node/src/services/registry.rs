@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use banyan_wire::errors;
-use banyan_wire::errors::Code;
 use banyan_wire::v1::call::Method;
 use banyan_wire::v1::call_answer::Answer;
 use banyan_wire::v1::registry_server::Registry;
 use banyan_wire::v1::{
-    Call, ErrorDetail, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest,
-    GetHistoryResponse, GetPersonRequest, GetPersonResponse, GetPersonsRequest, GetPersonsResponse,
-    ScanPersonsRequest, ScanPersonsResponse, SubmitBatchRequest, SubmitBatchResponse,
-    SubmitRequest, SubmitResponse,
+    Call, FindPersonsRequest, FindPersonsResponse, GetHistoryRequest, GetHistoryResponse,
+    GetPersonRequest, GetPersonResponse, GetPersonsRequest, GetPersonsResponse, ScanPersonsRequest,
+    ScanPersonsResponse, SubmitBatchRequest, SubmitBatchResponse, SubmitRequest, SubmitResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::calls::Calls;
 use super::context::{CallContext, ServiceParts};
-use crate::edge::gate::{Caller, Gate};
 
 /// `Registry`.
 #[derive(Clone)]
@@ -100,18 +97,12 @@ impl Registry for RegistryService {
         serve!(self, request, ScanPersons)
     }
 
-    type CallsStream = Calls;
+    type CallsStream = Calls<ServiceParts>;
 
-    async fn calls(&self, request: Request<Streaming<Call>>) -> Result<Response<Calls>, Status> {
-        let extensions = request.extensions();
-        let (Some(gate), Some(Caller(caller))) =
-            (extensions.get::<Arc<Gate>>(), extensions.get::<Caller>())
-        else {
-            let detail = ErrorDetail::new(Code::IdentityMissing, "the request carries no identity");
-            return Err(errors::to_status(&detail));
-        };
-        let (gate, caller) = (Arc::clone(gate), Arc::clone(caller));
-        let calls = Calls::new(Arc::clone(&self.0), gate, caller, request.into_inner());
-        Ok(Response::new(calls))
+    async fn calls(
+        &self,
+        request: Request<Streaming<Call>>,
+    ) -> Result<Response<Calls<ServiceParts>>, Status> {
+        Calls::of(Arc::clone(&self.0), request)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use banyan_drill::cluster::free_port;
 use banyan_node::config::NodeConfig;
-use banyan_node::node::{Listeners, Node};
+use banyan_node::node::{Listeners, Node, RawValues};
 use banyan_storage::FirstStart;
 use banyan_wire::v1::cluster_admin_client::ClusterAdminClient;
 use banyan_wire::v1::registry_client::RegistryClient;
@@ -45,6 +45,7 @@ pub(crate) struct TestCluster {
     pub(crate) http_ports: Vec<u16>,
     pub(crate) health_ports: Vec<u16>,
     configs: Vec<PathBuf>,
+    raw_values: RawValues,
     // Last, so that it goes after the nodes that use it.
     pub(crate) folder: TempDir,
 }
@@ -100,12 +101,21 @@ fn standing(index: usize) -> &'static str {
 impl TestCluster {
     /// Starts `count` nodes (1, 3, or 4 with a learner) and forms the cluster.
     pub(crate) fn start(count: usize) -> Self {
-        let cluster = Self::start_unformed(count, "");
+        Self::start_unformed(count, "").formed()
+    }
+
+    /// The same as the bench starts it.
+    pub(crate) fn start_with_raw_values(count: usize) -> Self {
+        Self::start_nodes(count, "", RawValues::Carried).formed()
+    }
+
+    fn formed(self) -> Self {
+        let cluster = self;
         cluster.run(async {
             let mut admin = cluster.admin(0).await;
             admin.bootstrap(BootstrapRequest {}).await.unwrap();
         });
-        for index in 0..count {
+        for index in 0..cluster.nodes.len() {
             cluster.wait_until(index, "a leader is known", |status| status.leader_id != 0);
         }
         cluster
@@ -113,6 +123,10 @@ impl TestCluster {
 
     /// Starts the nodes only. `extra` is added to each node's configuration.
     pub(crate) fn start_unformed(count: usize, extra: &str) -> Self {
+        Self::start_nodes(count, extra, RawValues::Refused)
+    }
+
+    fn start_nodes(count: usize, extra: &str, raw_values: RawValues) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("banyan-node-it-")
             .tempdir()
@@ -140,6 +154,7 @@ impl TestCluster {
             http_ports: ports.iter().map(|ports| port(&ports.http)).collect(),
             health_ports: ports.iter().map(|ports| port(&ports.health)).collect(),
             configs: Vec::new(),
+            raw_values,
             folder,
         };
         for (index, ports) in ports.into_iter().enumerate() {
@@ -161,11 +176,12 @@ impl TestCluster {
                 health: ports.health,
             };
             let loaded = NodeConfig::load(&config).unwrap();
-            let node = Node::start(
+            let node = Node::start_with(
                 loaded.config,
                 listeners,
                 loaded.unknown_keys,
                 FirstStart::Permitted,
+                raw_values,
             )
             .unwrap();
             cluster.nodes.push(Some(node));
@@ -182,11 +198,12 @@ impl TestCluster {
     pub(crate) fn restart(&mut self, index: usize) {
         let loaded = NodeConfig::load(&self.configs[index]).unwrap();
         let listeners = Listeners::bind(&loaded.config).unwrap();
-        let node = Node::start(
+        let node = Node::start_with(
             loaded.config,
             listeners,
             loaded.unknown_keys,
             FirstStart::Refused,
+            self.raw_values,
         )
         .unwrap();
         self.nodes[index] = Some(node);

@@ -16,6 +16,7 @@ mod many;
 mod people;
 mod privacy;
 mod process;
+mod raw_values;
 mod reads;
 mod scan;
 mod writes;

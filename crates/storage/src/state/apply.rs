@@ -46,8 +46,19 @@ pub enum EntryKind {
         /// The commands.
         envelopes: Vec<Envelope>,
     },
+    /// Raw values, stored in order. Consensus lets none through in a registry.
+    Values(Vec<RawValue>),
     /// Ends its write batch: the state right after it is hashed.
     DigestMark,
+}
+
+/// Bytes under a key, which no rule has judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawValue {
+    /// The caller's key.
+    pub key: Bytes,
+    /// Replaces what stood under the key.
+    pub value: Bytes,
 }
 
 /// What became of an entry.
@@ -115,6 +126,7 @@ fn count(entries: &[StateEntry]) -> usize {
         .iter()
         .map(|entry| match &entry.kind {
             EntryKind::Commands { envelopes, .. } => envelopes.len(),
+            EntryKind::Values(values) => values.len(),
             _ => 1,
         })
         .sum()
@@ -311,6 +323,13 @@ impl Group<'_> {
                     outcomes.push(transition.outcome);
                 }
                 self.commands += envelopes.len();
+            }
+            EntryKind::Values(values) => {
+                for value in values {
+                    let key = schema::raw_value_key(&value.key);
+                    self.changes.put(Family::Indexes, &key, &value.value);
+                }
+                self.commands += values.len();
             }
         }
         self.applied = Some(Applied { position, time });

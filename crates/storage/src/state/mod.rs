@@ -22,7 +22,7 @@ mod upkeep;
 mod view;
 
 pub(crate) use self::core::int_property;
-pub use apply::{EntryKind, EntryResult, StateEntry};
+pub use apply::{EntryKind, EntryResult, RawValue, StateEntry};
 pub use checkpoint::{Checkpoint, CheckpointFile, CheckpointManifest, ManifestError, VerifyError};
 pub use digest::DigestState;
 pub use install::{Incoming, InstallError, InstallStep, VerifiedCheckpoint};

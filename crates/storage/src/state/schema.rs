@@ -18,6 +18,7 @@
 //! | 0x28 | indexes | PAGE | the 6 digits of the bucket as a number 3, page 1 | numbers given out 2 |
 //! | 0x29 | indexes | FULL_PAGES | the 6 digits of the bucket as a number 3 | pages without a free number 2 |
 //! | 0x2a | indexes | KEY | idempotency key 16 (a UUIDv7: in the order of time), principal | `StoredOutcome` |
+//! | 0x2f | indexes | RAW_VALUE | the caller's key | the caller's value; in clusters of the bench only |
 //!
 //! Reserved: 0x02 to 0x0f further markers (feature level, roles); 0x13 cards, 0x14 requests, 0x15 residence files,
 //! 0x16 subscriptions; 0x25 residence file numbers, 0x26 card numbers, 0x27 units to persons; 0x30 to 0x3f sealing keys' epochs.
@@ -71,6 +72,9 @@ pub const FULL_PAGES: u8 = 0x29;
 
 /// Tag of the first outcome under an idempotency key.
 pub const KEY: u8 = 0x2a;
+
+/// Tag of a raw value, which clusters of the bench alone hold.
+pub const RAW_VALUE: u8 = 0x2f;
 
 /// Key of the applied position.
 pub const APPLIED_KEY: [u8; 2] = [META, 0x01];
@@ -279,6 +283,15 @@ pub fn parse_outcome_key(key: &[u8]) -> Option<(IdempotencyKey, Principal)> {
     let idempotency_key = IdempotencyKey::parse(idempotency_key).ok()?;
     let principal = Principal::new(std::str::from_utf8(principal).ok()?).ok()?;
     (tag == KEY).then_some((idempotency_key, principal))
+}
+
+/// Key of a raw value.
+#[must_use]
+pub fn raw_value_key(key: &[u8]) -> Vec<u8> {
+    let mut tagged = Vec::with_capacity(1 + key.len());
+    tagged.push(RAW_VALUE);
+    tagged.extend_from_slice(key);
+    tagged
 }
 
 fn tagged_u64(tag: u8, number: u64) -> [u8; 9] {

@@ -152,6 +152,17 @@ impl ReadView {
         )
     }
 
+    /// The raw value under a key.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn raw_value(&self, key: &[u8]) -> Result<Option<Bytes>, ViewFault> {
+        let key = schema::raw_value_key(key);
+        self.get(Family::Indexes, &key, |plain| {
+            Ok(Bytes::copy_from_slice(plain))
+        })
+    }
+
     /// Number of persons.
     ///
     /// # Errors

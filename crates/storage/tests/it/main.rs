@@ -9,5 +9,6 @@ mod install;
 mod journal;
 mod log;
 mod pages;
+mod raw_values;
 mod state;
 mod workload;

@@ -61,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "banyan-bench",
         &[
+            "banyan-node",
             "banyan-drill",
             "banyan-client",
             "banyan-synth",

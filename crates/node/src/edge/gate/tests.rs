@@ -28,6 +28,7 @@ fn gate(slots: usize) -> GateLayer {
         deadline_max: Duration::from_millis(200),
         metrics: Arc::new(Metrics::new("c", "n", "s")),
         clock: Arc::new(Shown(Mutex::new(1_000_000))),
+        further: &[],
         stop: CancellationToken::new(),
     }))
 }
