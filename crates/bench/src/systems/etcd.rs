@@ -20,7 +20,7 @@ use super::etcd_messages::{
 };
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
-use crate::load::Target;
+use crate::load::{Failure, Target};
 use crate::process::{Launch, Running, free_ports};
 
 const READY_WITHIN: Duration = Duration::from_secs(40);
@@ -333,7 +333,7 @@ impl Target for Puts {
         }
     }
 
-    async fn call(&self, slot: usize, request: PutRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: PutRequest) -> Result<u64, Failure> {
         let count = self.channels.len();
         let Some(roaming) = &self.roaming else {
             let channel = &self.channels[slot % count];
@@ -371,12 +371,12 @@ impl Target for Gets {
         }
     }
 
-    async fn call(&self, slot: usize, request: RangeRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: RangeRequest) -> Result<u64, Failure> {
         let channel = &self.channels[slot % self.channels.len()];
         let answer: RangeResponse = unary(channel, path::RANGE, request).await?;
         match answer.kvs.as_slice() {
             [found] if !found.value.is_empty() => Ok(1),
-            _ => Err("the member does not know the person".to_owned()),
+            _ => Err("the member does not know the person".to_owned().into()),
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
-use crate::load::Target;
+use crate::load::{Failure, Target};
 use crate::persons::Registration;
 use crate::process::{Launch, Running, free_ports};
 
@@ -347,7 +347,7 @@ impl Target for Registrations {
         &self,
         slot: usize,
         (person, key): (Registration, [u8; 16]),
-    ) -> Result<u64, String> {
+    ) -> Result<u64, Failure> {
         let session = &self.sessions[slot % self.sessions.len()];
         let (cmnd, birth_date) = person.data().map_or((None, String::new()), |data| {
             let cmnd = (!data.cmnd.is_empty()).then_some(data.cmnd.as_str());
@@ -391,12 +391,12 @@ impl Target for Reads {
         self.pins.draw(slot)
     }
 
-    async fn call(&self, slot: usize, pin: String) -> Result<u64, String> {
+    async fn call(&self, slot: usize, pin: String) -> Result<u64, Failure> {
         let session = &self.sessions[slot % self.sessions.len()];
         let row = session.client.query_one(&session.statement, &[&pin]).await;
         let row = row.map_err(|error| told(&error))?;
         if row.get::<_, &[u8]>(0).is_empty() {
-            return Err("the record is empty".to_owned());
+            return Err("the record is empty".to_owned().into());
         }
         Ok(1)
     }
