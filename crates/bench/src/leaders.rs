@@ -21,7 +21,7 @@ use crate::peers::say;
 use crate::persons::Persons;
 use crate::proxy::Delay;
 use crate::results::write_json;
-use crate::systems::banyan::{self, Banyan, Registrations, Timing, VOTERS};
+use crate::systems::banyan::{self, Banyan, Registrations, Timing, VOTERS, with_config};
 use crate::systems::delayed::Delayed;
 use crate::systems::{RETRY_PAUSE, Source};
 use crate::watched::interrupted;
@@ -57,6 +57,9 @@ pub(crate) struct Leaders {
     /// Voters 20 ms apart one way, and the times of heartbeats and elections of the wide-area profile
     #[arg(long)]
     wide: bool,
+    /// Lines added to each node's configuration, for instance `[log]` and its keys
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    config: String,
     /// Leave the nodes' data and logs in the folder
     #[arg(long)]
     keep: bool,
@@ -231,11 +234,11 @@ pub(crate) async fn run(arguments: &Leaders) -> anyhow::Result<()> {
     let banyan = if arguments.wide {
         timing = Timing::Wide;
         delay.set(ONE_WAY);
-        delayed = Delayed::start(&folder, timing, "", &delay).await?;
+        delayed = Delayed::start(&folder, timing, &arguments.config, &delay).await?;
         &mut delayed.banyan
     } else {
         timing = Timing::Local;
-        alone = Banyan::start(&folder, timing).await?;
+        alone = Banyan::start_with(&folder, timing, 0, with_config(&arguments.config)).await?;
         &mut alone
     };
     let mut report = Report {

@@ -74,6 +74,15 @@ pub(crate) fn learner_site(learner: usize) -> String {
     format!("province-{learner}")
 }
 
+/// Options with lines added to each node's configuration.
+pub(crate) fn with_config(extra: &str) -> impl FnOnce(cluster::Options) -> cluster::Options {
+    let extra_config = extra.to_owned();
+    |options| cluster::Options {
+        extra_config,
+        ..options
+    }
+}
+
 /// A cluster that runs.
 pub(crate) struct Banyan {
     pub(crate) cluster: LocalCluster,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::banyan::{Banyan, Timing};
+use super::banyan::{Banyan, Timing, with_config};
 use crate::process::free_ports;
 use crate::proxy::{Delay, Proxy};
 
@@ -31,12 +31,7 @@ impl Delayed {
         extra: &str,
         delay: &Delay,
     ) -> anyhow::Result<Delayed> {
-        let start = || {
-            Banyan::start_with(folder, timing, 0, |mut options| {
-                extra.clone_into(&mut options.extra_config);
-                options
-            })
-        };
+        let start = || Banyan::start_with(folder, timing, 0, with_config(extra));
         let mut banyan = start().await?;
         banyan.cluster.stop(GRACE).await?;
         let mut proxy = Proxy::new(delay.clone());
