@@ -219,7 +219,11 @@ where
         )
         .await
         .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
-        let proposer = Proposer::start(raft.clone(), Arc::clone(&parts.clock));
+        let proposer = Proposer::start(
+            raft.clone(),
+            Arc::clone(&parts.clock),
+            parts.timing.election_max,
+        );
         let leader = LeaderBarriers::start(&raft, parts.timing);
         let freshness = Freshness::new(
             raft.clone(),

@@ -19,6 +19,7 @@
 mod barrier;
 pub mod clock;
 mod consensus;
+mod first_answer;
 mod freshness;
 mod keeper;
 mod leadership;
