@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::{Envelope, Outcome, Position};
+use banyan_domain::{Envelope, NodeId, Outcome, Position};
 use openraft::{
     Raft, RaftNetworkFactory,
     async_runtime::watch::WatchReceiver as _,
@@ -396,6 +396,28 @@ where
             Ok(result) => result,
             Err(_elapsed) => Err(Box::new(self.status())),
         }
+    }
+
+    /// Waits until the leader that this node knows, if it knows one, is as wanted; false when the time is over or the node has stopped. Wakes only
+    /// when leadership moves or the membership changes, so that many callers may wait.
+    pub async fn wait_for_leader(
+        &self,
+        within: Duration,
+        wanted: impl Fn(Option<NodeId>) -> bool + Send + Sync,
+    ) -> bool {
+        let mut metrics = self.inner.raft.server_metrics();
+        let waiting = async {
+            loop {
+                let leader = metrics.borrow_watched().current_leader;
+                if wanted(leader.map(NodeId)) {
+                    return true;
+                }
+                if metrics.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        R::timeout(within, Box::pin(waiting)).await.unwrap_or(false)
     }
 
     /// Waits until the state is at least what it was before a restart: until the cluster's commit position covers this node's whole
