@@ -300,6 +300,17 @@ where
         self.inner.proposer.propose(&envelopes, within).await
     }
 
+    /// After which time so many commands of one caller should come back, if this node leads and would refuse them for load; `on_their_way` commands of
+    /// other callers with a few have been let in and may not have been proposed yet. For edges, which can so refuse a request before they have
+    /// read it; what passes may be refused by [`Consensus::propose`] all the same.
+    #[must_use]
+    pub fn refuses(&self, commands: usize, on_their_way: usize) -> Option<Duration> {
+        if !self.leads() {
+            return None;
+        }
+        self.inner.proposer.refuses(commands, on_their_way)
+    }
+
     /// Puts a digest mark into the log: every node takes a snapshot of its state exactly there and hashes it. Returns the position
     /// that names the digest.
     ///
@@ -398,8 +409,9 @@ where
         }
     }
 
-    /// Waits until the leader that this node knows, if it knows one, is as wanted; false when the time is over or the node has stopped. Wakes only
-    /// when leadership moves or the membership changes, so that many callers may wait.
+    /// Waits until the leader that this node knows, if it knows one, is as wanted; false when the time is over. Wakes only when leadership moves or
+    /// the membership changes, so that many callers may wait. A node that has stopped learns of no leader, and the time passes: whoever tries
+    /// again after it does not spin.
     pub async fn wait_for_leader(
         &self,
         within: Duration,
@@ -413,7 +425,7 @@ where
                     return true;
                 }
                 if metrics.changed().await.is_err() {
-                    return false;
+                    return std::future::pending().await;
                 }
             }
         };

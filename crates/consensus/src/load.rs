@@ -116,17 +116,29 @@ impl Load {
             class,
             commands,
         };
-        let outstanding = before + commands;
+        self.check(class, before + commands).map(|()| admitted)
+    }
+
+    /// After which time commands should come back that would be refused now, or will be once those that are on their way here have arrived. Takes no
+    /// place: for those who have not spent anything on them yet.
+    pub(crate) fn refuses(&self, commands: usize, on_their_way: usize) -> Option<Duration> {
+        let class = Class::of(commands);
+        // Those on their way may be here already.
+        let before = self.count(class).load(Ordering::Acquire).max(on_their_way);
+        self.check(class, before + commands).err()
+    }
+
+    fn check(&self, class: Class, outstanding: usize) -> Result<(), Duration> {
         let floor = match class {
             Class::Single => SINGLE_FLOOR,
             Class::Bulk => BULK_FLOOR,
         };
         if outstanding <= floor {
-            return Ok(admitted);
+            return Ok(());
         }
         let mut pace = self.pace();
         let Some(rate) = pace.rate else {
-            return Ok(admitted);
+            return Ok(());
         };
         let bound = match class {
             Class::Single => pace
@@ -138,7 +150,7 @@ impl Load {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
         let wait = Duration::from_secs_f64((outstanding as f64 / rate).min(3600.0));
         if wait <= bound {
-            return Ok(admitted);
+            return Ok(());
         }
         pace.refused += 1;
         Err(pace.hint.draw())
@@ -233,6 +245,24 @@ mod tests {
         let again = load.admit(1).expect("a place came free");
         drop((again, admitted));
         assert_eq!(load.count(Class::Single).load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_look_says_what_admission_would_say_and_takes_no_place() {
+        let load = at(10_000, ms(5));
+        assert_eq!(load.refuses(1, 0), None);
+        assert_eq!(load.refuses(1, 299), None);
+        assert!(load.refuses(1, 300).is_some(), "they will be 301");
+        let _full: Vec<_> = std::iter::from_fn(|| load.admit(1).ok()).collect();
+        for _ in 0..3 {
+            assert!(load.refuses(1, 0).is_some_and(is_shortest));
+        }
+        assert_eq!(load.count(Class::Single).load(Ordering::Acquire), 300);
+        assert_eq!(
+            load.refuses(1_000, 0),
+            None,
+            "an import has places of its own"
+        );
     }
 
     #[test]

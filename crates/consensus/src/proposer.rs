@@ -109,6 +109,11 @@ impl<R: AsyncRuntime> Proposer<R> {
         begun.then(|| Held(self.held.clone()))
     }
 
+    /// After which time commands should come back that would be refused for load.
+    pub(crate) fn refuses(&self, commands: usize, on_their_way: usize) -> Option<Duration> {
+        self.load.refuses(commands, on_their_way)
+    }
+
     /// Proposes commands and waits for their outcomes.
     pub(crate) async fn propose(
         &self,

@@ -4,10 +4,11 @@
 //! message. Each call passes the gate for itself (role, validity of the certificate, bound on calls served at one time, time), is
 //! counted in the metrics of its method, and fails alone.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use banyan_wire::errors::Code;
 use banyan_wire::v1::call::Method;
@@ -40,6 +41,8 @@ pub struct Calls {
     /// Each on a task of its own, which ends at the call's deadline whether or not the client reads: a client that does not would
     /// otherwise hold the places of its calls for ever. Answers that nobody has read count among the calls that are served.
     running: JoinSet<CallAnswer>,
+    /// Answers to calls that the gate did not let in: they need no task.
+    refused: VecDeque<CallAnswer>,
 }
 
 impl Calls {
@@ -58,6 +61,7 @@ impl Calls {
             open: true,
             failure: None,
             running: JoinSet::new(),
+            refused: VecDeque::new(),
         }
     }
 
@@ -66,7 +70,7 @@ impl Calls {
         if self.open && self.stop.as_mut().poll(context).is_ready() {
             self.open = false;
         }
-        while self.open && self.running.len() < CALLS_IN_FLIGHT_MAX {
+        while self.open && self.running.len() + self.refused.len() < CALLS_IN_FLIGHT_MAX {
             match Pin::new(&mut self.incoming).poll_next(context) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(call))) => self.begin(call),
@@ -80,40 +84,46 @@ impl Calls {
     }
 
     fn begin(&mut self, call: Call) {
+        let begun = self.gate.clock.monotonic();
+        let in_flight = self.gate.metrics.request_begins();
+        let row = call.method.as_ref().and_then(row_of);
+        let asked = (call.timeout_ms > 0).then(|| Duration::from_millis(call.timeout_ms.into()));
+        let entered = match (call.method, row) {
+            (Some(method), Some(row)) => self
+                .gate
+                .enter(row, &self.caller, asked)
+                .map(|pass| (method, row, pass)),
+            _ => Err(ErrorDetail::new(
+                Code::MethodUnknown,
+                "the call names no method that this node serves",
+            )),
+        };
+        let (method, row, pass) = match entered {
+            Ok(entered) => entered,
+            Err(detail) => {
+                drop(in_flight);
+                let answer = Answer::Error(detail);
+                count(&self.gate, row, begun, &answer);
+                self.refused.push_back(CallAnswer {
+                    id: call.id,
+                    answer: Some(answer),
+                });
+                return;
+            }
+        };
         let parts = Arc::clone(&self.parts);
         let gate = Arc::clone(&self.gate);
         let caller = Arc::clone(&self.caller);
         self.running.spawn(async move {
-            let begun = gate.clock.monotonic();
-            let in_flight = gate.metrics.request_begins();
-            let row = call.method.as_ref().and_then(row_of);
-            let asked =
-                (call.timeout_ms > 0).then(|| Duration::from_millis(call.timeout_ms.into()));
-            let answer = match (call.method, row) {
-                (Some(method), Some(row)) => match gate.enter(row, &caller, asked) {
-                    Ok(pass) => {
-                        let context = CallContext::new(caller, pass.answer_by);
-                        let serving = parts.serve(&context, method);
-                        match tokio::time::timeout_at(pass.cut_off, serving).await {
-                            Ok(answer) => answer,
-                            Err(_) => Answer::Error(timed_out(row.effect)),
-                        }
-                    }
-                    Err(detail) => Answer::Error(detail),
-                },
-                _ => Answer::Error(ErrorDetail::new(
-                    Code::MethodUnknown,
-                    "the call names no method that this node serves",
-                )),
+            let context = CallContext::new(caller, pass.answer_by);
+            let serving = parts.serve(&context, method);
+            let answer = match tokio::time::timeout_at(pass.cut_off, serving).await {
+                Ok(answer) => answer,
+                Err(_) => Answer::Error(timed_out(row.effect)),
             };
+            drop(pass);
             drop(in_flight);
-            let code = match &answer {
-                Answer::Error(detail) => detail.known_code().map_or("unknown", Code::label),
-                _ => "OK",
-            };
-            let took = gate.clock.monotonic().saturating_duration_since(begun);
-            let name = row.map_or("unknown", |row| row.name);
-            gate.metrics.request_answered(name, code, took);
+            count(&gate, Some(row), begun, &answer);
             CallAnswer {
                 id: call.id,
                 answer: Some(answer),
@@ -122,13 +132,31 @@ impl Calls {
     }
 }
 
+/// Counts a call in the metrics of its method.
+fn count(gate: &Gate, row: Option<&Row>, begun: Instant, answer: &Answer) {
+    let code = match answer {
+        Answer::Error(detail) => detail.known_code().map_or("unknown", Code::label),
+        _ => "OK",
+    };
+    let took = gate.clock.monotonic().saturating_duration_since(begun);
+    let name = row.map_or("unknown", |row| row.name);
+    gate.metrics.request_answered(name, code, took);
+}
+
 impl Stream for Calls {
     type Item = Result<CallAnswer, Status>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.take_calls(context);
-        match this.running.poll_join_next(context) {
+        let joined = this.running.poll_join_next(context);
+        // Answers of calls that were served go first; there are fewer of them.
+        if !matches!(joined, Poll::Ready(Some(_)))
+            && let Some(answer) = this.refused.pop_front()
+        {
+            return Poll::Ready(Some(Ok(answer)));
+        }
+        match joined {
             Poll::Ready(Some(Ok(answer))) => Poll::Ready(Some(Ok(answer))),
             Poll::Ready(Some(Err(error))) => {
                 // A defect; the panic itself is in the log. Whose call it was is not known any more, so the stream ends.
