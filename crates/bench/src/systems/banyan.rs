@@ -27,7 +27,7 @@ pub(crate) const VOTERS: [&str; 3] = ["central-1", "recovery-1", "quorum-1"];
 pub(crate) enum Timing {
     /// Voters in one place: a heartbeat of 50 ms, elections after 150 to 300 ms.
     Local,
-    /// Voters tens of milliseconds apart: a heartbeat of 150 ms, elections after 700 to 1400 ms, as `cluster/national.toml` has.
+    /// Voters tens of milliseconds apart: a heartbeat of 150 ms, elections after 500 to 1000 ms, as `cluster/national.toml` has.
     Wide,
 }
 
@@ -36,7 +36,7 @@ impl Timing {
     pub(crate) fn milliseconds(self) -> [u32; 3] {
         match self {
             Timing::Local => [50, 150, 300],
-            Timing::Wide => [150, 700, 1400],
+            Timing::Wide => [150, 500, 1000],
         }
     }
 }
