@@ -6,6 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::load::Failure;
+
 /// Latencies are recorded in microseconds up to this one; slower answers count as this slow.
 const LATENCY_US_MAX: u64 = 60_000_000;
 /// Histograms that callers share, so that they rarely wait for each other and memory does not grow with their number.
@@ -33,10 +35,41 @@ pub(crate) struct Figures {
     /// Longest time without an acknowledgement to any client, in milliseconds; rows that kill a leader only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stop_ms: Option<f64>,
+    /// Calls that the system refused because it had no room; they count neither as calls nor as errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refusals: Option<Refusals>,
+    /// What was really sent; open loops only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sending: Option<Sending>,
+}
+
+/// Calls that were refused for overload. Latencies in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Refusals {
+    pub(crate) count: u64,
+    pub(crate) per_second: f64,
+    /// Those that said when to come back.
+    pub(crate) hinted: u64,
+    pub(crate) p50_us: u64,
+    pub(crate) p99_us: u64,
+    pub(crate) max_us: u64,
+}
+
+/// What the generator of an open loop did. A call that left later than it was due has that in its latency.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sending {
+    /// Calls that left within the time that counts.
+    pub(crate) per_second: f64,
+    /// By how much they left later than they were due, in microseconds.
+    pub(crate) late_p50_us: u64,
+    pub(crate) late_p99_us: u64,
 }
 
 struct Shard {
     latencies: Histogram<u64>,
+    refusals: Histogram<u64>,
+    hinted: u64,
+    lateness: Histogram<u64>,
     operations: u64,
     errors: u64,
     error: Option<String>,
@@ -50,6 +83,9 @@ impl Recorder {
         let shard = || {
             Mutex::new(Shard {
                 latencies: new_histogram(),
+                refusals: new_histogram(),
+                hinted: 0,
+                lateness: new_histogram(),
                 operations: 0,
                 errors: 0,
                 error: None,
@@ -63,7 +99,7 @@ impl Recorder {
         &self,
         slot: usize,
         latency: Duration,
-        answer: Result<u64, String>,
+        answer: Result<u64, Failure>,
         in_time: bool,
     ) {
         let Some(shard) = self.0.get(slot % SHARDS) else {
@@ -72,22 +108,34 @@ impl Recorder {
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(operations) => {
-                let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-                shard.latencies.saturating_record(microseconds.max(1));
+                shard.latencies.saturating_record(microseconds(latency));
                 if in_time {
                     shard.operations += operations;
                 }
             }
-            Err(error) => {
+            Err(Failure::Refused { hint }) => {
+                shard.refusals.saturating_record(microseconds(latency));
+                shard.hinted += u64::from(hint);
+            }
+            Err(Failure::Error(error)) => {
                 shard.errors += 1;
                 shard.error.get_or_insert(error);
             }
         }
     }
 
+    /// A call left within the time that counts, so much later than it was due.
+    pub(crate) fn sent(&self, slot: usize, late: Duration) {
+        if let Some(shard) = self.0.get(slot % SHARDS) {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.lateness.saturating_record(microseconds(late));
+        }
+    }
+
     /// The sum of all callers' records.
     pub(crate) fn figures(&self, counted: Duration) -> Figures {
-        let mut latencies = new_histogram();
+        let (mut latencies, mut refusals) = (new_histogram(), new_histogram());
+        let (mut lateness, mut hinted) = (new_histogram(), 0);
         let mut figures = Figures {
             seconds: counted.as_secs_f64(),
             ..Figures::default()
@@ -96,19 +144,40 @@ impl Recorder {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             // All have the same bounds.
             let _ = latencies.add(&shard.latencies);
+            let _ = refusals.add(&shard.refusals);
+            let _ = lateness.add(&shard.lateness);
+            hinted += shard.hinted;
             figures.operations += shard.operations;
             figures.errors += shard.errors;
             figures.error = figures.error.or_else(|| shard.error.clone());
         }
-        figures.per_second = figures.operations as f64 / figures.seconds.max(0.001);
+        let seconds = figures.seconds.max(0.001);
+        figures.per_second = figures.operations as f64 / seconds;
         figures.calls = latencies.len();
         figures.p50_us = latencies.value_at_quantile(0.50);
         figures.p90_us = latencies.value_at_quantile(0.90);
         figures.p99_us = latencies.value_at_quantile(0.99);
         figures.p999_us = latencies.value_at_quantile(0.999);
         figures.max_us = latencies.max();
+        figures.refusals = (!refusals.is_empty()).then(|| Refusals {
+            count: refusals.len(),
+            per_second: refusals.len() as f64 / seconds,
+            hinted,
+            p50_us: refusals.value_at_quantile(0.50),
+            p99_us: refusals.value_at_quantile(0.99),
+            max_us: refusals.max(),
+        });
+        figures.sending = (!lateness.is_empty()).then(|| Sending {
+            per_second: lateness.len() as f64 / seconds,
+            late_p50_us: lateness.value_at_quantile(0.50),
+            late_p99_us: lateness.value_at_quantile(0.99),
+        });
         figures
     }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 fn new_histogram() -> Histogram<u64> {
@@ -142,11 +211,33 @@ mod tests {
         let recorder = Recorder::new();
         recorder.record(0, Duration::from_millis(1), Ok(500), true);
         recorder.record(1, Duration::from_secs(3), Ok(500), false);
-        recorder.record(2, Duration::ZERO, Err("refused".to_owned()), true);
+        recorder.record(2, Duration::ZERO, Err("broken".to_owned().into()), true);
         let figures = recorder.figures(Duration::from_secs(1));
         assert_eq!((figures.operations, figures.calls), (500, 2));
         assert!(figures.max_us.abs_diff(3_000_000) <= 3_000);
         assert_eq!(figures.errors, 1);
-        assert_eq!(figures.error.as_deref(), Some("refused"));
+        assert_eq!(figures.error.as_deref(), Some("broken"));
+    }
+
+    #[test]
+    fn refusals_have_a_histogram_of_their_own() {
+        let recorder = Recorder::new();
+        recorder.record(0, Duration::from_millis(9), Ok(1), true);
+        for number in 1..=100_u64 {
+            let refused = Failure::Refused { hint: number > 10 };
+            let slot = usize::try_from(number).unwrap();
+            recorder.record(slot, Duration::from_micros(10 * number), Err(refused), true);
+            recorder.sent(slot, Duration::from_micros(number));
+        }
+        let figures = recorder.figures(Duration::from_secs(2));
+        assert_eq!((figures.calls, figures.errors), (1, 0));
+        assert!(figures.p99_us.abs_diff(9_000) <= 9, "{}", figures.p99_us);
+        let refusals = figures.refusals.unwrap();
+        assert_eq!((refusals.count, refusals.hinted), (100, 90));
+        assert!((refusals.per_second - 50.0).abs() < 1e-9);
+        assert!(refusals.p99_us.abs_diff(990) <= 1, "{refusals:?}");
+        let sending = figures.sending.unwrap();
+        assert!((sending.per_second - 50.0).abs() < 1e-9);
+        assert!(sending.late_p50_us.abs_diff(50) <= 1, "{sending:?}");
     }
 }

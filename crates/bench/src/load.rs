@@ -5,6 +5,7 @@
 //! answers within that time. In an open loop the clock of a call starts when it was *due*, so that a system that stalls is charged
 //! for the calls which it kept from being sent (no coordinated omission).
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +18,33 @@ use crate::figures::{Figures, Recorder};
 const CALL_WITHIN: Duration = Duration::from_secs(20);
 /// Calls under way in an open loop; past it, a call that is due counts as an error and is not sent.
 const OPEN_CALLS_MAX: usize = 20_000;
+
+/// Why a call has no answer of the kind that was wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The system has no room for it at the moment, and says so. Only systems that are asked to do more than they can are told apart so.
+    Refused {
+        /// Whether it says when to come back.
+        hint: bool,
+    },
+    /// Anything else, in words without personal data.
+    Error(String),
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure::Error(text)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused { .. } => f.write_str("refused for overload"),
+            Failure::Error(text) => f.write_str(text),
+        }
+    }
+}
 
 /// One kind of call to one system.
 pub(crate) trait Target: Send + Sync + 'static {
@@ -31,7 +59,7 @@ pub(crate) trait Target: Send + Sync + 'static {
         &self,
         slot: usize,
         request: Self::Request,
-    ) -> impl Future<Output = Result<u64, String>> + Send;
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
 }
 
 /// How long a run takes.
@@ -66,18 +94,28 @@ impl Span {
         }
     }
 
-    fn record(&self, recorder: &Recorder, slot: usize, sent: Instant, answer: Result<u64, String>) {
-        if sent >= self.from && sent < self.until {
+    fn holds(&self, moment: Instant) -> bool {
+        moment >= self.from && moment < self.until
+    }
+
+    fn record(
+        &self,
+        recorder: &Recorder,
+        slot: usize,
+        sent: Instant,
+        answer: Result<u64, Failure>,
+    ) {
+        if self.holds(sent) {
             let now = Instant::now();
             recorder.record(slot, now - sent, answer, now < self.until);
         }
     }
 }
 
-async fn call<T: Target>(target: &T, slot: usize, request: T::Request) -> Result<u64, String> {
+async fn call<T: Target>(target: &T, slot: usize, request: T::Request) -> Result<u64, Failure> {
     tokio::time::timeout(CALL_WITHIN, target.call(slot, request))
         .await
-        .unwrap_or_else(|_| Err(format!("no answer within {CALL_WITHIN:?}")))
+        .unwrap_or_else(|_| Err(format!("no answer within {CALL_WITHIN:?}").into()))
 }
 
 /// So many callers, each with one call under way.
@@ -113,7 +151,7 @@ pub(crate) async fn drain<T: Target>(
     target: &Arc<T>,
     slots: usize,
     calls: u64,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let left = Arc::new(AtomicU64::new(calls));
     let mut callers = JoinSet::new();
     for slot in 0..slots {
@@ -135,7 +173,8 @@ pub(crate) async fn drain<T: Target>(
 
 /// Calls at an even rate, for slots in turn, whatever their answers do.
 ///
-/// A thread of its own sends them: the runtime's timers are no finer than a millisecond, and their lateness would be in every latency.
+/// A thread of its own sends them: the runtime's timers are no finer than a millisecond, and their lateness would be in every latency. What
+/// lateness is left, because the machine has no more time for the generator, is told in the figures.
 pub(crate) async fn open<T: Target>(
     target: &Arc<T>,
     slots: usize,
@@ -163,12 +202,16 @@ pub(crate) async fn open<T: Target>(
             let slot = usize::try_from(number).unwrap_or(0) % slots.max(1);
             if calls.len() >= OPEN_CALLS_MAX {
                 let full = format!("{OPEN_CALLS_MAX} calls are under way already");
-                span.record(&sending_recorder, slot, due, Err(full));
+                span.record(&sending_recorder, slot, due, Err(full.into()));
                 continue;
             }
             let (target, recorder) = (Arc::clone(&sending_target), Arc::clone(&sending_recorder));
             let sending = async move {
                 let request = target.request(slot);
+                let now = Instant::now();
+                if span.holds(now) {
+                    recorder.sent(slot, now.saturating_duration_since(due));
+                }
                 let answer = call(&*target, slot, request).await;
                 span.record(&recorder, slot, due, answer);
             };
@@ -212,7 +255,7 @@ mod tests {
             self.calls.fetch_add(1, Ordering::Relaxed)
         }
 
-        async fn call(&self, _slot: usize, number: u64) -> Result<u64, String> {
+        async fn call(&self, _slot: usize, number: u64) -> Result<u64, Failure> {
             // One at a time, so that a stall keeps all others waiting.
             let _turn = self
                 .gate
@@ -239,6 +282,31 @@ mod tests {
         // About half of the calls were due in the stall, and waited half of it in the mean.
         assert!(figures.p90_us > 100_000, "{figures:?}");
         assert!(figures.calls > 500, "{figures:?}");
+        let sending = figures.sending.unwrap();
+        assert!(sending.per_second > 0.0, "{sending:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn open_loop_tells_refusals_from_errors() {
+        struct Full(AtomicU64);
+        impl Target for Full {
+            type Request = ();
+            fn request(&self, _slot: usize) {}
+            async fn call(&self, _slot: usize, (): ()) -> Result<u64, Failure> {
+                match self.0.fetch_add(1, Ordering::Relaxed) % 4 {
+                    0 => Ok(1),
+                    1 => Err("broken".to_owned().into()),
+                    rest => Err(Failure::Refused { hint: rest == 2 }),
+                }
+            }
+        }
+        let target = Arc::new(Full(AtomicU64::new(0)));
+        let figures = open(&target, 4, 1000.0, WINDOW).await;
+        let refusals = figures.refusals.unwrap();
+        assert!(figures.calls.abs_diff(figures.errors) <= 1);
+        assert!(refusals.count.abs_diff(2 * figures.errors) <= 2);
+        assert!(refusals.hinted.abs_diff(figures.errors) <= 1);
+        assert_eq!(figures.error.as_deref(), Some("broken"));
     }
 
     #[tokio::test]

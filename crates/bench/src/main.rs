@@ -1,10 +1,14 @@
 //! `banyan-bench`: measures a running cluster, or this registry beside what one would pick instead.
 
 mod authority;
+mod cores;
 mod figures;
+mod folder;
+mod leaders;
 mod learners;
 mod load;
 mod machine;
+mod overload;
 mod peers;
 mod persons;
 mod plan;
@@ -18,6 +22,7 @@ mod results;
 mod rows;
 mod soak;
 mod systems;
+mod watched;
 
 use clap::{Parser, Subcommand};
 
@@ -36,6 +41,10 @@ enum Command {
     Peers(peers::Peers),
     /// Loads three voters of this cluster alone, for long.
     Soak(soak::Soak),
+    /// Kills leaders and moves leadership, and measures for how long writes stop.
+    Leaders(leaders::Leaders),
+    /// Asks three voters of this cluster for more than they can do.
+    Overload(overload::Overload),
     /// Writes the page and the plots out of the results.
     Report(report::Report),
 }
@@ -48,6 +57,8 @@ fn main() -> anyhow::Result<()> {
             Command::Reads(arguments) => reads::run(&arguments).await,
             Command::Peers(arguments) => peers::run(&arguments).await,
             Command::Soak(arguments) => soak::run(&arguments).await,
+            Command::Leaders(arguments) => leaders::run(&arguments).await,
+            Command::Overload(arguments) => overload::run(&arguments).await,
             Command::Report(arguments) => report::run(&arguments),
         }
     })

@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::authority::Authority;
 use crate::figures::Figures;
+use crate::folder::Data;
 use crate::machine::Machine;
 use crate::persons::Persons;
 use crate::plan::{BUDGET, PAUSE, Phase, Plan, ROWS};
@@ -79,14 +80,14 @@ async fn measure(arguments: &Peers) -> anyhow::Result<()> {
     let out = arguments.out.canonicalize()?;
     let data = Data::create(out.join("data"))?;
     let persons = Arc::new(Persons::new()?);
-    let machine = Machine::look(&data.0)?;
+    let machine = Machine::look(data.path())?;
     say(&format!(
         "{} cores, kernel {}, fdatasync {} us, load {:.2} before",
         machine.cores, machine.kernel, machine.fdatasync_median_us, machine.load_before
     ));
     let mut bench = Bench {
-        authority: Authority::create(&data.0.join("authority"))?,
-        folder: data.0.clone(),
+        authority: Authority::create(&data.path().join("authority"))?,
+        folder: data.path().to_owned(),
         pins: Pins::new(&persons),
         persons,
         results: Results {
@@ -179,29 +180,8 @@ impl Bench {
     }
 }
 
-/// The folder of the systems' data, deleted in the end.
-struct Data(PathBuf);
-
-impl Data {
-    fn create(path: PathBuf) -> anyhow::Result<Data> {
-        if path.exists() {
-            // Of a run that was killed: its processes ended with it.
-            std::fs::remove_dir_all(&path)
-                .with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-        std::fs::create_dir_all(&path)?;
-        Ok(Data(path))
-    }
-}
-
-impl Drop for Data {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// One line of progress.
 #[expect(clippy::print_stdout, reason = "the progress of the command")]
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     println!("{text}");
 }

@@ -21,6 +21,18 @@ pub(crate) struct Run {
     pub(crate) figures: Figures,
 }
 
+/// Writes a file beside and renames, so that a reader never sees half of it.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let beside = path.with_extension("json.new");
+    let text = serde_json::to_vec_pretty(value)?;
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -65,16 +77,12 @@ impl Results {
         }
     }
 
-    /// Writes it beside and renames, so that a reader never sees half of it.
+    /// Writes the file.
     ///
     /// # Errors
-    /// What the file system says.
+    /// As [`write_json`].
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let beside = path.with_extension("json.new");
-        let text = serde_json::to_vec_pretty(self)?;
-        std::fs::write(&beside, text)
-            .and_then(|()| std::fs::rename(&beside, path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        write_json(path, self)
     }
 
     /// Reads what [`Results::write`] wrote.

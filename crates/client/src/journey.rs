@@ -183,6 +183,10 @@ impl<'a> Journey<'a> {
                 return Err(End::Untrusted(trouble));
             }
         }
+        let tries_max = self.shared.options.tries_max;
+        if tries_max.is_some_and(|most| self.stats.tries >= most.get()) {
+            return Err(End::Expired(Some(trouble)));
+        }
         let pause = self.choose(&trouble.next);
         if pause + TRY_TIME_MIN >= self.left() {
             // The rest of the deadline is still spent waiting: a caller that gives up early learns nothing sooner,

@@ -1,5 +1,6 @@
 //! Bounds of a call, and what a call took.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How long a client waits and how it spaces its tries.
@@ -11,6 +12,9 @@ use std::time::Duration;
 pub struct Options {
     /// Time for a whole call with all its tries. 30 s by default.
     pub deadline: Duration,
+    /// Tries of one call at most; past them it ends as at its deadline, without the rest of the time being waited for. `None`, the default: as
+    /// many as the deadline has room for. For callers that see to refusals and leader hints themselves.
+    pub tries_max: Option<NonZeroU32>,
     /// Time for one try; the node is told it as `grpc-timeout`. 5 s by default.
     pub try_timeout: Duration,
     /// Time for a connection to be made, the TLS handshake included. 2 s by default.
@@ -40,6 +44,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30),
+            tries_max: None,
             try_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
             backoff_first: Duration::from_millis(10),

@@ -1,5 +1,7 @@
 //! The handle of consensus on one node: propose, look, lead, stop.
 
+mod proposals;
+
 use std::{
     fmt,
     future::Future,
@@ -10,8 +12,7 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::{Envelope, Outcome, Position};
-use banyan_wire::internal_v1::RawValue;
+use banyan_domain::NodeId;
 use openraft::{
     Raft, RaftNetworkFactory,
     async_runtime::watch::WatchReceiver as _,
@@ -30,7 +31,6 @@ use crate::{
     network::{Admission, PeerNetwork, TlsError, tls},
     parts::{Parts, RawValues, StartOptions},
     peers::Peers,
-    propose_error::ProposeError,
     proposer::Proposer,
     settings::{SettingsError, Timing, raft_config},
     state::{SnapshotInbox, StateMachine},
@@ -223,7 +223,11 @@ where
         )
         .await
         .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
-        let proposer = Proposer::start(raft.clone(), Arc::clone(&parts.clock));
+        let proposer = Proposer::start(
+            raft.clone(),
+            Arc::clone(&parts.clock),
+            parts.timing.election_max,
+        );
         let leader = LeaderBarriers::start(&raft, parts.timing);
         let freshness = Freshness::new(
             raft.clone(),
@@ -287,80 +291,8 @@ where
         self.inner.stopping.store(true, Ordering::Release);
     }
 
-    /// Proposes commands and waits, at most `within`, until they are applied on this node; one outcome for each, in order. They
-    /// share a log entry with each other, and perhaps with other callers' commands. Callers authorise before.
-    ///
-    /// # Errors
-    /// See [`ProposeError`]; only `OutcomeUnknown` leaves open whether the commands are applied.
-    pub async fn propose(
-        &self,
-        envelopes: Vec<Envelope>,
-        within: Duration,
-    ) -> Result<Vec<Outcome>, ProposeError> {
-        self.check_leads()?;
-        self.inner.proposer.propose(&envelopes, within).await
-    }
-
-    /// Proposes raw values and waits, at most `within`, until they are stored on this node; they share one log entry, whose position is
-    /// returned. A value replaces what stood under its key.
-    ///
-    /// # Errors
-    /// See [`ProposeError`]; [`ProposeError::RawValuesRefused`] unless this node was started with [`RawValues::Carried`].
-    pub async fn put_values(
-        &self,
-        values: &[RawValue],
-        within: Duration,
-    ) -> Result<Position, ProposeError> {
-        if self.inner.raw_values == RawValues::Refused {
-            return Err(ProposeError::RawValuesRefused);
-        }
-        self.check_leads()?;
-        self.inner.proposer.put_values(values, within).await
-    }
-
-    /// Puts a digest mark into the log: every node takes a snapshot of its state exactly there and hashes it. Returns the position
-    /// that names the digest.
-    ///
-    /// # Errors
-    /// See [`ProposeError`].
-    pub async fn start_digest(&self, within: Duration) -> Result<Position, ProposeError> {
-        self.check_leads()?;
-        self.inner.proposer.digest_mark(within).await
-    }
-
     pub(crate) fn barriers(&self) -> &Barriers<R, SM> {
         &self.inner.barriers
-    }
-
-    /// Refuses early, before anything is encoded or queued.
-    fn check_leads(&self) -> Result<(), ProposeError> {
-        if self.inner.stopping.load(Ordering::Acquire) {
-            return Err(ProposeError::ShuttingDown);
-        }
-        let metrics = self.inner.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        if metrics.state == openraft::ServerState::Leader {
-            return Ok(());
-        }
-        if self
-            .inner
-            .raft
-            .metrics()
-            .borrow_watched()
-            .running_state
-            .is_err()
-        {
-            return Err(ProposeError::Fault);
-        }
-        match metrics.current_leader {
-            Some(id) => {
-                let leader = metrics.membership_config.get_node(&id).cloned();
-                Err(ProposeError::NotLeader { leader })
-            }
-            None => Err(ProposeError::NoQuorum {
-                retry_after: self.inner.timing.election_min,
-            }),
-        }
     }
 
     /// This node's view of itself and the cluster.
@@ -414,6 +346,29 @@ where
             Ok(result) => result,
             Err(_elapsed) => Err(Box::new(self.status())),
         }
+    }
+
+    /// Waits until the leader that this node knows, if it knows one, is as wanted; false when the time is over. Wakes only when leadership moves or
+    /// the membership changes, so that many callers may wait. A node that has stopped learns of no leader, and the time passes: whoever tries
+    /// again after it does not spin.
+    pub async fn wait_for_leader(
+        &self,
+        within: Duration,
+        wanted: impl Fn(Option<NodeId>) -> bool + Send + Sync,
+    ) -> bool {
+        let mut metrics = self.inner.raft.server_metrics();
+        let waiting = async {
+            loop {
+                let leader = metrics.borrow_watched().current_leader;
+                if wanted(leader.map(NodeId)) {
+                    return true;
+                }
+                if metrics.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        R::timeout(within, Box::pin(waiting)).await.unwrap_or(false)
     }
 
     /// Waits until the state is at least what it was before a restart: until the cluster's commit position covers this node's whole

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use crate::retry_hint::RetryHint;
+
 /// Callers with more commands than this are bulk.
 pub(crate) const SINGLE_COMMANDS_MAX: usize = 16;
 /// Commands of single callers that are always admitted: what 256 clients with one command each can have outstanding.
@@ -31,9 +33,6 @@ const WINDOW: Duration = Duration::from_millis(100);
 const SHARE: f64 = 0.3;
 /// The shortest time of an entry is forgotten after this, so that it follows a change of the network.
 const SHORTEST_KEPT: Duration = Duration::from_secs(10);
-/// A hint to come back later is never shorter or longer than these.
-const RETRY_MIN: Duration = Duration::from_millis(20);
-const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// What kind of caller it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,21 +73,9 @@ struct Pace {
     window_commands: usize,
     /// The shortest time of an entry, and when it was seen.
     shortest: Option<(Duration, Duration)>,
-    /// Refusals since the window began, and the time after which those refused are asked to come back.
+    /// Refusals since the window began, and what those refused are told.
     refused: usize,
-    hint: Duration,
-}
-
-impl Pace {
-    /// Callers that are refused come back. The hint grows until no more of them come back in a second than are answered in one: retries would
-    /// take the time of the work otherwise.
-    fn adjust_hint(&mut self, rate: f64, lasted: Duration) {
-        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-        let refused = self.refused as f64 / lasted.as_secs_f64();
-        self.refused = 0;
-        let change = (refused / rate).clamp(0.5, 2.0);
-        self.hint = self.hint.mul_f64(change).clamp(RETRY_MIN, RETRY_MAX);
-    }
+    hint: RetryHint,
 }
 
 /// A place among what is outstanding; given back when dropped.
@@ -129,17 +116,29 @@ impl Load {
             class,
             commands,
         };
-        let outstanding = before + commands;
+        self.check(class, before + commands).map(|()| admitted)
+    }
+
+    /// After which time commands should come back that would be refused now, or will be once those that are on their way here have arrived. Takes no
+    /// place: for those who have not spent anything on them yet.
+    pub(crate) fn refuses(&self, commands: usize, on_their_way: usize) -> Option<Duration> {
+        let class = Class::of(commands);
+        // Those on their way may be here already.
+        let before = self.count(class).load(Ordering::Acquire).max(on_their_way);
+        self.check(class, before + commands).err()
+    }
+
+    fn check(&self, class: Class, outstanding: usize) -> Result<(), Duration> {
         let floor = match class {
             Class::Single => SINGLE_FLOOR,
             Class::Bulk => BULK_FLOOR,
         };
         if outstanding <= floor {
-            return Ok(admitted);
+            return Ok(());
         }
         let mut pace = self.pace();
         let Some(rate) = pace.rate else {
-            return Ok(admitted);
+            return Ok(());
         };
         let bound = match class {
             Class::Single => pace
@@ -151,10 +150,10 @@ impl Load {
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
         let wait = Duration::from_secs_f64((outstanding as f64 / rate).min(3600.0));
         if wait <= bound {
-            return Ok(admitted);
+            return Ok(());
         }
         pace.refused += 1;
-        Err(pace.hint.max(RETRY_MIN))
+        Err(pace.hint.draw())
     }
 
     /// An entry with these commands was answered at `now`, `took` after it was proposed; `saturated` says whether all places were taken
@@ -189,7 +188,8 @@ impl Load {
             pace.rate
                 .map_or(seen, |known| known + SHARE * (seen - known)),
         );
-        pace.adjust_hint(seen, lasted);
+        let (refused, answered) = (std::mem::take(&mut pace.refused), pace.window_commands);
+        pace.hint.adjust(refused, answered);
         pace.window_began = Some(now);
         pace.window_commands = 0;
     }
@@ -201,6 +201,12 @@ mod tests {
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    /// The shortest hint, wherever in its spread.
+    fn is_shortest(hint: Duration) -> bool {
+        let [min, _] = RetryHint::BOUNDS;
+        (min..=min * 3 / 2).contains(&hint)
     }
 
     /// A leader that has answered `rate` commands a second for a while, each entry in `took`.
@@ -234,11 +240,29 @@ mod tests {
         };
         // 30 ms at 10,000 a second.
         assert_eq!(admitted.len(), 300);
-        assert_eq!(hint, RETRY_MIN);
+        assert!(is_shortest(hint), "{hint:?}");
         admitted.pop();
         let again = load.admit(1).expect("a place came free");
         drop((again, admitted));
         assert_eq!(load.count(Class::Single).load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_look_says_what_admission_would_say_and_takes_no_place() {
+        let load = at(10_000, ms(5));
+        assert_eq!(load.refuses(1, 0), None);
+        assert_eq!(load.refuses(1, 299), None);
+        assert!(load.refuses(1, 300).is_some(), "they will be 301");
+        let _full: Vec<_> = std::iter::from_fn(|| load.admit(1).ok()).collect();
+        for _ in 0..3 {
+            assert!(load.refuses(1, 0).is_some_and(is_shortest));
+        }
+        assert_eq!(load.count(Class::Single).load(Ordering::Acquire), 300);
+        assert_eq!(
+            load.refuses(1_000, 0),
+            None,
+            "an import has places of its own"
+        );
     }
 
     #[test]
@@ -257,11 +281,11 @@ mod tests {
             load.admit(1).unwrap_err()
         };
         let calm = window(10);
-        assert_eq!(calm, RETRY_MIN);
+        assert!(is_shortest(calm), "{calm:?}");
         let stormy = (0..4).map(|_| window(5_000)).last();
-        assert!(stormy > Some(calm * 8), "{stormy:?}");
+        assert!(stormy > Some(calm * 5), "{stormy:?}");
         let later = (0..8).map(|_| window(10)).last();
-        assert_eq!(later, Some(RETRY_MIN));
+        assert!(later.is_some_and(is_shortest), "{later:?}");
     }
 
     #[test]

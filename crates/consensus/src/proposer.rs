@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{
     clock::Clock,
+    first_answer,
     load::{Admitted, Class, Load},
     payload::{self, BatchKind, EncodedBatch},
     propose_error::{ProposeError, RETRY_AFTER, refusal},
@@ -71,7 +72,11 @@ impl<R> Clone for Proposer<R> {
 
 impl<R: AsyncRuntime> Proposer<R> {
     /// Starts the task on the ambient runtime of `R`. It ends when the last handle is gone.
-    pub(crate) fn start<SM>(raft: Raft<TypeConfig<R>, SM>, clock: Arc<dyn Clock>) -> Self
+    pub(crate) fn start<SM>(
+        raft: Raft<TypeConfig<R>, SM>,
+        clock: Arc<dyn Clock>,
+        election_max: Duration,
+    ) -> Self
     where
         SM: RaftStateMachine<TypeConfig<R>>,
     {
@@ -80,7 +85,14 @@ impl<R: AsyncRuntime> Proposer<R> {
         let (held, holding) = watch::channel(false);
         let load = Load::default();
         let jobs = Jobs::new(single_jobs, bulk_jobs);
-        drop(R::spawn(run(raft, clock, jobs, holding, load.clone())));
+        drop(R::spawn(run(
+            raft,
+            clock,
+            jobs,
+            holding,
+            load.clone(),
+            election_max,
+        )));
         Self {
             single,
             bulk,
@@ -96,6 +108,11 @@ impl<R: AsyncRuntime> Proposer<R> {
             .held
             .send_if_modified(|held| !std::mem::replace(held, true));
         begun.then(|| Held(self.held.clone()))
+    }
+
+    /// After which time commands should come back that would be refused for load.
+    pub(crate) fn refuses(&self, commands: usize, on_their_way: usize) -> Option<Duration> {
+        self.load.refuses(commands, on_their_way)
     }
 
     /// Proposes commands and waits for their outcomes.
@@ -208,6 +225,7 @@ async fn run<R, SM>(
     mut jobs: Jobs,
     mut holding: watch::Receiver<bool>,
     load: Load,
+    election_max: Duration,
 ) where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>>,
@@ -224,6 +242,7 @@ async fn run<R, SM>(
         };
         // The sender is gone only with the last handle, and then nobody holds.
         let _ = holding.wait_for(|held| !held).await;
+        first_answer::wait(&raft, election_max).await;
         let Some(batch) = gather(first, &mut jobs, clock.as_ref()) else {
             continue;
         };

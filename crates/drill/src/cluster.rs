@@ -16,6 +16,7 @@ mod files;
 mod pausing;
 mod ports;
 mod process;
+mod stopping;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -359,36 +360,6 @@ impl LocalCluster {
             })?;
         self.processes.insert(name.to_owned(), process);
         self.write_state()
-    }
-
-    /// Stops all nodes: SIGTERM, then after `grace` SIGKILL. Tells which ones had to be killed.
-    ///
-    /// # Errors
-    /// [`ClusterError::Signal`].
-    pub async fn stop(&mut self, grace: Duration) -> Result<Vec<String>, ClusterError> {
-        let nodes = self.node_names();
-        for name in &nodes {
-            if let Some(process) = self.processes.get(name) {
-                process
-                    .signal(Signal::SIGTERM)
-                    .map_err(|source| ClusterError::Signal {
-                        node: name.clone(),
-                        source,
-                    })?;
-            }
-        }
-        let end = std::time::Instant::now() + grace;
-        let mut late = Vec::new();
-        for name in &nodes {
-            if let Some(process) = self.processes.get_mut(name) {
-                let left = end.saturating_duration_since(std::time::Instant::now());
-                if !process.ended_within(left).await {
-                    late.push(name.clone());
-                }
-            }
-        }
-        self.kill(&nodes).await?;
-        Ok(late)
     }
 
     async fn start_all(&mut self) -> Result<(), ClusterError> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{Bench, say};
 use crate::figures::Figures;
-use crate::load::{self, Target, Window};
+use crate::load::{self, Failure, Target, Window};
 use crate::plan::Phase;
 use crate::ratios::median;
 use crate::rows::{Row, System};
@@ -142,7 +142,7 @@ impl Targets {
     /// Registers the persons that reads are drawn from, and makes all connections.
     async fn fill(&self) -> anyhow::Result<()> {
         let told = |system: &'static str| {
-            move |error: String| anyhow::anyhow!("cannot register at {system}: {error}")
+            move |error: Failure| anyhow::anyhow!("cannot register at {system}: {error}")
         };
         let batches = READ_PERSONS / BATCH as u64;
         load::drain(&self.batches, BATCH_CLIENTS, batches)

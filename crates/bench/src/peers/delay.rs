@@ -1,24 +1,18 @@
 //! Voters 15 ms apart, one way, against the same voters without the delay: the same proxy, the same cluster, the same clients.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use anyhow::Context as _;
 
 use super::{Bench, say};
 use crate::load;
 use crate::plan::Phase;
-use crate::process::free_ports;
-use crate::proxy::{Delay, Proxy};
+use crate::proxy::Delay;
 use crate::rows::System;
 use crate::systems::Source;
-use crate::systems::banyan::{self, Banyan, Timing};
+use crate::systems::banyan::{self, Timing};
+use crate::systems::delayed::Delayed;
 
 const ONE_WAY: Duration = Duration::from_millis(15);
-const GRACE: Duration = Duration::from_secs(10);
 /// Clients with 256 callers each: a node serves that many calls of one stream at a time.
 const CLIENTS: usize = 16;
 const OUTSTANDING: usize = 4096;
@@ -29,7 +23,9 @@ const LIMITS: &str = "[limits]\nrequests_in_flight_max = 8192\n";
 pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     say("starting Banyan behind a proxy between its members");
     let delay = Delay::default();
-    let (mut banyan, _proxy) = start(&bench.folder.join("delay"), &delay).await?;
+    let folder = bench.folder.join("delay");
+    let mut delayed = Delayed::start(&folder, Timing::Wide, LIMITS, &delay).await?;
+    let banyan = &mut delayed.banyan;
     let source = Source::new(Arc::clone(&bench.persons));
     let target = banyan::registrations(banyan.streams(CLIENTS)?, source);
     let [heartbeat, min, max] = Timing::Wide.milliseconds();
@@ -56,35 +52,4 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Forms a cluster, stops it, and starts it again with each node listening for peers elsewhere: the proxy has the ports that the
-/// topology names.
-async fn start(folder: &Path, delay: &Delay) -> anyhow::Result<(Banyan, Proxy)> {
-    let start = || {
-        Banyan::start_with(folder, Timing::Wide, 0, |mut options| {
-            LIMITS.clone_into(&mut options.extra_config);
-            options
-        })
-    };
-    let mut banyan = start().await?;
-    banyan.cluster.stop(GRACE).await?;
-    let mut proxy = Proxy::new(delay.clone());
-    for node in banyan.cluster.topology().nodes() {
-        let [port]: [u16; 1] = free_ports()?;
-        let to = SocketAddr::from(([127, 0, 0, 1], port));
-        let file = banyan.cluster.layout().node_config(node.name());
-        let mut text = std::fs::read_to_string(&file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        let _ = write!(text, "\n[listen]\npeer = \"{to}\"\n");
-        std::fs::write(&file, text)?;
-        let at = node.peer_endpoint();
-        proxy
-            .relay(at.parse()?, to)
-            .await
-            .with_context(|| format!("cannot listen on {at}"))?;
-    }
-    drop(banyan);
-    let banyan = start().await?;
-    Ok((banyan, proxy))
 }

@@ -4,79 +4,25 @@
 //! after 5 ms; both the same for each system.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use banyan_client::Options;
 
 use super::{Bench, say};
 use crate::figures::Figures;
-use crate::load::{self, Target, Window};
+use crate::load::{Target, Window};
 use crate::plan::Phase;
 use crate::rows::System;
 use crate::systems::banyan::{self, Banyan};
 use crate::systems::etcd::{self, Etcd, MEMBERS, Puts, Values};
 use crate::systems::{RETRY_PAUSE, Source};
+use crate::watched::interrupted;
 
+/// Writers, each with one registration under way.
 const WRITERS: usize = 16;
 const TRY_WITHIN: Duration = Duration::from_millis(200);
 /// Load before the kill, the warm-up included.
 const BEFORE: Duration = Duration::from_millis(2500);
-
-/// Counts the time between acknowledgements.
-struct Watched<T> {
-    inner: Arc<T>,
-    since: Instant,
-    /// Nanoseconds from `since` to the newest acknowledgement.
-    newest: AtomicU64,
-    /// The longest time between two of them.
-    longest: AtomicU64,
-}
-
-impl<T> Watched<T> {
-    fn new(inner: Arc<T>) -> Watched<T> {
-        Watched {
-            inner,
-            since: Instant::now(),
-            newest: AtomicU64::new(0),
-            longest: AtomicU64::new(0),
-        }
-    }
-
-    fn acknowledged(&self) {
-        let now = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let before = self.newest.fetch_max(now, Ordering::Relaxed);
-        self.longest
-            .fetch_max(now.saturating_sub(before), Ordering::Relaxed);
-    }
-
-    /// Forgets what was before: the kill is next.
-    fn forget(&self) {
-        self.longest.store(0, Ordering::Relaxed);
-    }
-
-    /// The longest time, one that has not ended included.
-    fn longest(&self) -> Duration {
-        self.acknowledged();
-        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
-    }
-}
-
-impl<T: Target> Target for Watched<T> {
-    type Request = T::Request;
-
-    fn request(&self, slot: usize) -> T::Request {
-        self.inner.request(slot)
-    }
-
-    async fn call(&self, slot: usize, request: T::Request) -> Result<u64, String> {
-        let answer = self.inner.call(slot, request).await;
-        if answer.is_ok() {
-            self.acknowledged();
-        }
-        answer
-    }
-}
 
 /// Load, and in it the kill.
 async fn stopped<T: Target>(
@@ -84,21 +30,13 @@ async fn stopped<T: Target>(
     window: Window,
     kill: impl AsyncFnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Figures> {
-    let watched = Arc::new(Watched::new(Arc::clone(target)));
-    let killing = async {
-        tokio::time::sleep(BEFORE.min(window.total() / 2)).await;
-        watched.forget();
-        kill().await
-    };
+    let before = BEFORE.min(window.total() / 2);
     // Long enough for any of them to go on, also in a smoke run.
     let window = Window {
         counted: window.counted.max(Duration::from_secs(6)),
         ..window
     };
-    let loading = load::closed(&watched, WRITERS, window);
-    let (mut figures, killed) = tokio::join!(loading, killing);
-    killed?;
-    figures.stop_ms = Some(watched.longest().as_secs_f64() * 1000.0);
+    let (figures, ()) = interrupted(target, WRITERS, window, before, kill).await?;
     Ok(figures)
 }
 
@@ -179,43 +117,4 @@ async fn of_banyan(
     banyan.cluster.start_node(&leader)?;
     banyan.caught_up().await?;
     Ok(figures)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Server {
-        gone: std::sync::atomic::AtomicBool,
-    }
-
-    impl Target for Server {
-        type Request = ();
-
-        fn request(&self, _slot: usize) {}
-
-        async fn call(&self, _slot: usize, (): ()) -> Result<u64, String> {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            if self.gone.load(Ordering::Relaxed) {
-                return Err("gone".to_owned());
-            }
-            Ok(1)
-        }
-    }
-
-    #[tokio::test]
-    async fn stop_is_the_time_without_an_acknowledgement() {
-        let server = Arc::new(Server {
-            gone: std::sync::atomic::AtomicBool::new(false),
-        });
-        let watched = Arc::new(Watched::new(Arc::clone(&server)));
-        load::drain(&watched, 2, 10).await.unwrap();
-        watched.forget();
-        server.gone.store(true, Ordering::Relaxed);
-        assert!(load::drain(&watched, 1, 1).await.is_err());
-        tokio::time::sleep(Duration::from_millis(120)).await;
-        server.gone.store(false, Ordering::Relaxed);
-        load::drain(&watched, 2, 10).await.unwrap();
-        assert!(watched.longest() >= Duration::from_millis(120));
-    }
 }

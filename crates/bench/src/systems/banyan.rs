@@ -13,7 +13,7 @@ use banyan_drill::cluster::{self, Lifetime, LocalCluster, PortPolicy};
 use banyan_wire::v1;
 
 use super::{Pins, Source};
-use crate::load::Target;
+use crate::load::{Failure, Target};
 use crate::persons::Registration;
 
 /// For nodes to answer, and to be level.
@@ -28,7 +28,7 @@ pub(crate) const VOTERS: [&str; 3] = ["central-1", "recovery-1", "quorum-1"];
 pub(crate) enum Timing {
     /// Voters in one place: a heartbeat of 50 ms, elections after 150 to 300 ms.
     Local,
-    /// Voters 15 ms apart: a heartbeat of 150 ms, elections after 500 to 1000 ms, as `cluster/national.toml` has.
+    /// Voters tens of milliseconds apart: a heartbeat of 150 ms, elections after 500 to 1000 ms, as `cluster/national.toml` has.
     Wide,
 }
 
@@ -73,6 +73,15 @@ pub(crate) fn topology(timing: Timing, learners: usize) -> String {
 /// The name of a learner's site; its node has `-1` behind.
 pub(crate) fn learner_site(learner: usize) -> String {
     format!("province-{learner}")
+}
+
+/// Options with lines added to each node's configuration.
+pub(crate) fn with_config(extra: &str) -> impl FnOnce(cluster::Options) -> cluster::Options {
+    let extra_config = extra.to_owned();
+    |options| cluster::Options {
+        extra_config,
+        ..options
+    }
 }
 
 /// A cluster that runs.
@@ -204,10 +213,12 @@ impl Target for Registrations {
         (new_key(), self.source.next().command)
     }
 
-    async fn call(&self, slot: usize, (key, command): Self::Request) -> Result<u64, String> {
+    async fn call(&self, slot: usize, (key, command): Self::Request) -> Result<u64, Failure> {
         let client = &self.clients[slot % self.clients.len()];
         let answer = client.submit(key, command).await;
-        accepted(&answer.map_err(|error| error.to_string())?.outcome)
+        Ok(accepted(
+            &answer.map_err(|error| error.to_string())?.outcome,
+        )?)
     }
 }
 
@@ -228,7 +239,7 @@ impl Target for Batches {
         (0..BATCH).map(|_| submission(self.source.next())).collect()
     }
 
-    async fn call(&self, slot: usize, submissions: Self::Request) -> Result<u64, String> {
+    async fn call(&self, slot: usize, submissions: Self::Request) -> Result<u64, Failure> {
         let client = &self.clients[slot % self.clients.len()];
         let answer = client.submit_batch(submissions).await;
         let mut count = 0;
@@ -239,7 +250,7 @@ impl Target for Batches {
     }
 }
 
-fn accepted(outcome: &v1::Outcome) -> Result<u64, String> {
+pub(crate) fn accepted(outcome: &v1::Outcome) -> Result<u64, String> {
     match &outcome.result {
         Some(v1::outcome::Result::Accepted(_)) => Ok(1),
         Some(v1::outcome::Result::Rejected(rejected)) => {
@@ -273,13 +284,13 @@ impl Target for Reads {
         }
     }
 
-    async fn call(&self, slot: usize, request: v1::GetPersonRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: v1::GetPersonRequest) -> Result<u64, Failure> {
         let client = &self.clients[slot % self.clients.len()];
         let node = &self.nodes[slot % self.nodes.len()];
         let read = client.get_person_from(node, request).await;
         match read.map_err(|error| error.to_string())?.answer.person {
             Some(_) => Ok(1),
-            None => Err("the node does not know the person".to_owned()),
+            None => Err("the node does not know the person".to_owned().into()),
         }
     }
 }
@@ -294,6 +305,17 @@ mod tests {
     use banyan_topology::Topology;
 
     use super::*;
+
+    #[test]
+    fn wide_times_are_those_that_ship() {
+        let text = include_str!("../../../../cluster/national.toml");
+        let timing = Topology::parse(text).unwrap().topology.timing();
+        let shipped = [timing.heartbeat, timing.election_min, timing.election_max];
+        assert_eq!(
+            Timing::Wide.milliseconds().map(u128::from),
+            shipped.map(|time| time.as_millis())
+        );
+    }
 
     #[test]
     fn topologies_are_valid() {

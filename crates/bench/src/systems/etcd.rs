@@ -23,7 +23,7 @@ use super::etcd_messages::{
 use super::raw::RawSource;
 use super::{Pins, Source};
 use crate::authority::{Authority, Pair};
-use crate::load::Target;
+use crate::load::{Failure, Target};
 use crate::process::{Launch, Running, free_ports};
 
 const ETCD: &str = "/usr/bin/etcd";
@@ -359,7 +359,7 @@ impl Target for Puts {
         }
     }
 
-    async fn call(&self, slot: usize, request: PutRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: PutRequest) -> Result<u64, Failure> {
         let count = self.channels.len();
         let Some(roaming) = &self.roaming else {
             let channel = &self.channels[slot % count];
@@ -397,12 +397,12 @@ impl Target for Gets {
         }
     }
 
-    async fn call(&self, slot: usize, request: RangeRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: RangeRequest) -> Result<u64, Failure> {
         let channel = &self.channels[slot % self.channels.len()];
         let answer: RangeResponse = unary(channel, path::RANGE, request).await?;
         match answer.kvs.as_slice() {
             [found] if !found.value.is_empty() => Ok(1),
-            _ => Err("the member does not know the person".to_owned()),
+            _ => Err("the member does not know the person".to_owned().into()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The systems that are measured: how each is started, and the calls that the load generator makes to it.
 
 pub(crate) mod banyan;
+pub(crate) mod delayed;
 pub(crate) mod etcd;
 pub(crate) mod etcd_messages;
 pub(crate) mod postgres;

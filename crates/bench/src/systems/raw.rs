@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::banyan::{BATCH, Banyan, VOTERS};
-use crate::load::Target;
+use crate::load::{Failure, Target};
 
 /// Bytes of a value.
 const VALUE_BYTES: usize = 600;
@@ -181,7 +181,7 @@ impl Target for Puts {
         }
     }
 
-    async fn call(&self, slot: usize, request: PutValueRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: PutValueRequest) -> Result<u64, Failure> {
         let mut client = self.clients[slot % self.clients.len()].clone();
         let answer = client.put(request).await;
         answer.map_err(|status| status.to_string())?;
@@ -204,7 +204,7 @@ impl Target for Batches {
         }
     }
 
-    async fn call(&self, slot: usize, request: PutValuesRequest) -> Result<u64, String> {
+    async fn call(&self, slot: usize, request: PutValuesRequest) -> Result<u64, Failure> {
         let count = request.values.len() as u64;
         let mut client = self.clients[slot % self.clients.len()].clone();
         let answer = client.put_batch(request).await;
@@ -292,7 +292,7 @@ impl Target for PutStream {
         self.source.next_message()
     }
 
-    async fn call(&self, _slot: usize, value: RawValue) -> Result<u64, String> {
+    async fn call(&self, _slot: usize, value: RawValue) -> Result<u64, Failure> {
         let ended = || "the stream has ended".to_owned();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (caller, answer) = oneshot::channel();

@@ -68,6 +68,14 @@ pub struct Row {
     pub effect: Effect,
 }
 
+impl Row {
+    /// Whether a call proposes one command.
+    #[must_use]
+    pub fn is_single_write(&self) -> bool {
+        self.effect == Effect::Writes && self.name == "Submit"
+    }
+}
+
 const fn row(path: &'static str, name: &'static str, access: Access, effect: Effect) -> Row {
     Row {
         path,

@@ -12,7 +12,6 @@ use std::time::Duration;
 use banyan_wire::errors::{self, Code};
 use banyan_wire::v1::ErrorDetail;
 use http::{HeaderMap, Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -22,11 +21,10 @@ use tower::{Layer, Service};
 use super::acceptor::Peer;
 use super::authorisation::{self, Effect, GRPC, Row};
 use super::authority::{Authenticated, IdentityFault};
+use super::places::{Counted, Counter, Place, Places};
 use crate::clock::SharedClock;
 use crate::metrics::Metrics;
 
-/// After a refusal for load the caller should wait this long.
-pub const OVERLOAD_RETRY: Duration = Duration::from_millis(50);
 /// A handler gives up this much before the caller's own clock does, so that the answer still arrives: at most.
 const ANSWER_MARGIN_MAX: Duration = Duration::from_millis(100);
 
@@ -38,10 +36,18 @@ pub struct Caller(pub Arc<Authenticated>);
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerBy(pub Instant);
 
+/// After which time a write of one command should come back, if consensus will refuse it for load; it gets the number of such writes that are
+/// being served already.
+pub type Room = Box<dyn Fn(usize) -> Option<Duration> + Send + Sync>;
+
 /// What the gate needs; one for all connections.
 pub struct Gate {
-    /// Requests served at one time.
-    pub slots: Arc<Semaphore>,
+    /// For the requests served at one time.
+    pub places: Places,
+    /// Looks whether there is room for a write.
+    pub room: Room,
+    /// Writes of one command that are being served.
+    pub writes: Counter,
     /// The longest that a request may take.
     pub deadline_max: Duration,
     /// Where requests are counted.
@@ -132,7 +138,8 @@ pub struct Pass {
     pub answer_by: AnswerBy,
     /// When the call is cut off. Later than `answer_by`, so that the handler can put its own words to a timeout.
     pub cut_off: Instant,
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
+    _counted: Option<Counted>,
 }
 
 impl Gate {
@@ -158,13 +165,22 @@ impl Gate {
             );
             return Err(detail);
         }
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
-            ErrorDetail::new(
-                Code::Overloaded,
-                "as many requests as allowed are being served",
-            )
-            .with_retry_after(OVERLOAD_RETRY)
-        })?;
+        // Before the request is read: to parse, to check and to encode what is refused in the end would take the time of what is admitted. Whether it is
+        // a dry run is not known yet; that waits as well.
+        let counted = row.is_single_write().then(|| self.writes.count());
+        if let Some((_, before)) = &counted
+            && let Some(retry_after) = (self.room)(*before)
+        {
+            let text = "too many proposals are waiting";
+            return Err(ErrorDetail::new(Code::Overloaded, text).with_retry_after(retry_after));
+        }
+        let place = self
+            .places
+            .take(self.clock.monotonic())
+            .map_err(|retry_after| {
+                let text = "as many requests as allowed are being served";
+                ErrorDetail::new(Code::Overloaded, text).with_retry_after(retry_after)
+            })?;
         let allowed = asked.map_or(self.deadline_max, |asked| asked.min(self.deadline_max));
         let now = Instant::now();
         let margin = (allowed / 10).min(ANSWER_MARGIN_MAX);
@@ -172,7 +188,8 @@ impl Gate {
             answer_by: AnswerBy(now + allowed.saturating_sub(margin)),
             // Half of the margin is left to the handler for putting its own words to a timeout.
             cut_off: now + allowed.saturating_sub(margin / 2),
-            _slot: slot,
+            _place: place,
+            _counted: counted.map(|(counted, _)| counted),
         })
     }
 

@@ -6,4 +6,5 @@ pub mod authority;
 pub mod gate;
 pub mod grpc;
 pub mod http;
+pub mod places;
 pub mod tls;

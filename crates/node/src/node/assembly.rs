@@ -10,7 +10,7 @@ use banyan_storage::{FirstStart, Stores};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +27,7 @@ use crate::edge::authority::Authorities;
 use crate::edge::gate::Gate;
 use crate::edge::grpc::{self, GrpcParts};
 use crate::edge::http::{self, HttpParts};
+use crate::edge::places::{Counter, Places};
 use crate::edge::tls::{ClientCertificate, EdgeTls};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -352,10 +353,11 @@ impl Node {
     }
 
     fn gate(&self, parts: &Edges) -> Arc<Gate> {
+        let consensus = self.consensus.clone();
         Arc::new(Gate {
-            slots: Arc::new(Semaphore::new(
-                self.config.limits().requests_in_flight_max(),
-            )),
+            room: Box::new(move |writes| consensus.refuses(1, writes)),
+            writes: Counter::default(),
+            places: Places::new(self.config.limits().requests_in_flight_max()),
             deadline_max: self.config.limits().request_deadline_max(),
             metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),

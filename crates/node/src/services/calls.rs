@@ -4,10 +4,11 @@
 //! message. Each call passes the gate for itself (role, validity of the certificate, bound on calls served at one time, time), is
 //! counted in the metrics of its method, and fails alone.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use banyan_wire::errors::{self, Code};
 use banyan_wire::v1::call::Method;
@@ -26,20 +27,40 @@ use crate::edge::gate::{Caller, Gate, timed_out};
 /// Calls of one stream that are served at one time. Further ones stay in the stream's flow-control window.
 const CALLS_IN_FLIGHT_MAX: usize = 256;
 
+/// What is read of a call before it passes the gate.
+pub struct Head {
+    /// Its number, which its answer gets.
+    pub id: u64,
+    /// The row of its method; none if this node has no such method.
+    pub row: Option<&'static Row>,
+    /// The caller's time in milliseconds; 0: as the node allows.
+    pub timeout_ms: u32,
+}
+
 /// Serves the calls of streams.
 pub trait ServeCall: Send + Sync + 'static {
     /// One call, with its number.
     type Call: Send + 'static;
+    /// What it comes to where it is not refused.
+    type Served: Send + 'static;
     /// Its answer, with the same number.
-    type Answer: Send + 'static;
+    type Answer: Send + Unpin + 'static;
 
-    /// Serves one call, which has yet to pass the gate.
+    /// What the gate goes by.
+    fn head(call: &Self::Call) -> Head;
+
+    /// Serves one call that has passed the gate.
+    ///
+    /// # Errors
+    /// The refusal.
     fn serve_call(
         self: Arc<Self>,
-        gate: Arc<Gate>,
-        caller: Arc<Authenticated>,
+        context: CallContext,
         call: Self::Call,
-    ) -> impl Future<Output = Self::Answer> + Send + 'static;
+    ) -> impl Future<Output = Result<Self::Served, ErrorDetail>> + Send + 'static;
+
+    /// The answer to the call of this number.
+    fn answer(id: u64, served: Result<Self::Served, ErrorDetail>) -> Self::Answer;
 }
 
 /// The answers to the calls of one stream.
@@ -56,6 +77,8 @@ pub struct Calls<S: ServeCall> {
     /// Each on a task of its own, which ends at the call's deadline whether or not the client reads: a client that does not would
     /// otherwise hold the places of its calls for ever. Answers that nobody has read count among the calls that are served.
     running: JoinSet<S::Answer>,
+    /// Answers to calls that the gate did not let in: they need no task.
+    refused: VecDeque<S::Answer>,
 }
 
 impl<S: ServeCall> Calls<S> {
@@ -81,6 +104,7 @@ impl<S: ServeCall> Calls<S> {
             open: true,
             failure: None,
             running: JoinSet::new(),
+            refused: VecDeque::new(),
         }))
     }
 
@@ -89,7 +113,7 @@ impl<S: ServeCall> Calls<S> {
         if self.open && self.stop.as_mut().poll(context).is_ready() {
             self.open = false;
         }
-        while self.open && self.running.len() < CALLS_IN_FLIGHT_MAX {
+        while self.open && self.running.len() + self.refused.len() < CALLS_IN_FLIGHT_MAX {
             match Pin::new(&mut self.incoming).poll_next(context) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(call))) => self.begin(call),
@@ -103,47 +127,55 @@ impl<S: ServeCall> Calls<S> {
     }
 
     fn begin(&mut self, call: S::Call) {
-        let (gate, caller) = (Arc::clone(&self.gate), Arc::clone(&self.caller));
-        self.running
-            .spawn(Arc::clone(&self.parts).serve_call(gate, caller, call));
+        let begun = self.gate.clock.monotonic();
+        let in_flight = self.gate.metrics.request_begins();
+        let Head {
+            id,
+            row,
+            timeout_ms,
+        } = S::head(&call);
+        let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
+        let entered = match row {
+            Some(row) => self
+                .gate
+                .enter(row, &self.caller, asked)
+                .map(|pass| (row, pass)),
+            None => Err(unserved()),
+        };
+        let (row, pass) = match entered {
+            Ok(entered) => entered,
+            Err(detail) => {
+                drop(in_flight);
+                count(&self.gate, row, begun, Some(&detail));
+                self.refused.push_back(S::answer(id, Err(detail)));
+                return;
+            }
+        };
+        let parts = Arc::clone(&self.parts);
+        let gate = Arc::clone(&self.gate);
+        let caller = Arc::clone(&self.caller);
+        self.running.spawn(async move {
+            let serving = parts.serve_call(CallContext::new(caller, pass.answer_by), call);
+            let served = tokio::time::timeout_at(pass.cut_off, serving)
+                .await
+                .unwrap_or_else(|_| Err(timed_out(row.effect)));
+            drop(pass);
+            drop(in_flight);
+            count(&gate, Some(row), begun, served.as_ref().err());
+            S::answer(id, served)
+        });
     }
 }
 
-/// Serves one call of a stream behind the gate, within its time (`timeout_ms`; 0: as the node allows), and counts it under the name of its row.
-pub(super) async fn behind_gate<T, F>(
-    gate: &Gate,
-    caller: Arc<Authenticated>,
-    row: Option<&'static Row>,
-    timeout_ms: u32,
-    serve: impl FnOnce(CallContext) -> F,
-) -> Result<T, ErrorDetail>
-where
-    F: Future<Output = Result<T, ErrorDetail>>,
-{
-    let begun = gate.clock.monotonic();
-    let in_flight = gate.metrics.request_begins();
-    let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()));
-    let answer = match row {
-        Some(row) => match gate.enter(row, &caller, asked) {
-            Ok(pass) => {
-                let serving = serve(CallContext::new(caller, pass.answer_by));
-                tokio::time::timeout_at(pass.cut_off, serving)
-                    .await
-                    .unwrap_or_else(|_| Err(timed_out(row.effect)))
-            }
-            Err(detail) => Err(detail),
-        },
-        None => Err(unserved()),
-    };
-    drop(in_flight);
-    let code = match &answer {
-        Err(detail) => detail.known_code().map_or("unknown", Code::label),
-        Ok(_) => "OK",
+/// Counts a call in the metrics of its method.
+fn count(gate: &Gate, row: Option<&Row>, begun: Instant, refusal: Option<&ErrorDetail>) {
+    let code = match refusal {
+        Some(detail) => detail.known_code().map_or("unknown", Code::label),
+        None => "OK",
     };
     let took = gate.clock.monotonic().saturating_duration_since(begun);
     let name = row.map_or("unknown", |row| row.name);
     gate.metrics.request_answered(name, code, took);
-    answer
 }
 
 fn unserved() -> ErrorDetail {
@@ -154,28 +186,33 @@ fn unserved() -> ErrorDetail {
 /// The methods of the registry.
 impl ServeCall for ServiceParts {
     type Call = Call;
+    type Served = Answer;
     type Answer = CallAnswer;
+
+    fn head(call: &Call) -> Head {
+        Head {
+            id: call.id,
+            row: call.method.as_ref().and_then(row_of),
+            timeout_ms: call.timeout_ms,
+        }
+    }
 
     async fn serve_call(
         self: Arc<Self>,
-        gate: Arc<Gate>,
-        caller: Arc<Authenticated>,
+        context: CallContext,
         call: Call,
-    ) -> CallAnswer {
-        let row = call.method.as_ref().and_then(row_of);
-        let serve = |context: CallContext| async move {
-            match call.method {
-                Some(method) => match self.serve(&context, method).await {
-                    Answer::Error(detail) => Err(detail),
-                    answer => Ok(answer),
-                },
-                None => Err(unserved()),
-            }
-        };
-        let answer = behind_gate(&gate, caller, row, call.timeout_ms, serve).await;
+    ) -> Result<Answer, ErrorDetail> {
+        let method = call.method.ok_or_else(unserved)?;
+        match self.serve(&context, method).await {
+            Answer::Error(detail) => Err(detail),
+            answer => Ok(answer),
+        }
+    }
+
+    fn answer(id: u64, served: Result<Answer, ErrorDetail>) -> CallAnswer {
         CallAnswer {
-            id: call.id,
-            answer: Some(answer.unwrap_or_else(Answer::Error)),
+            id,
+            answer: Some(served.unwrap_or_else(Answer::Error)),
         }
     }
 }
@@ -186,7 +223,14 @@ impl<S: ServeCall> Stream for Calls<S> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.take_calls(context);
-        match this.running.poll_join_next(context) {
+        let joined = this.running.poll_join_next(context);
+        // Answers of calls that were served go first; there are fewer of them.
+        if !matches!(joined, Poll::Ready(Some(_)))
+            && let Some(answer) = this.refused.pop_front()
+        {
+            return Poll::Ready(Some(Ok(answer)));
+        }
+        match joined {
             Poll::Ready(Some(Ok(answer))) => Poll::Ready(Some(Ok(answer))),
             Poll::Ready(Some(Err(error))) => {
                 // A defect; the panic itself is in the log. Whose call it was is not known any more, so the stream ends.

@@ -114,7 +114,7 @@ impl ServiceParts {
 }
 
 /// Who asks, and until when the answer is worth something.
-pub(super) struct CallContext {
+pub struct CallContext {
     caller: Arc<Authenticated>,
     answer_by: Instant,
     forwarded: bool,

@@ -135,11 +135,8 @@ impl ServiceParts {
             }
             let asked = leader.map(|leader| leader.node);
             // Leadership that has moved is worth a try at once.
-            let _ = self
-                .consensus
-                .wait_for(pause, |status| {
-                    status.leader.is_some() && status.leader != asked
-                })
+            self.consensus
+                .wait_for_leader(pause, |leader| leader.is_some() && leader != asked)
                 .await;
         }
     }
@@ -154,8 +151,8 @@ impl ServiceParts {
             method: Some(method),
         };
         let asked = leader.node;
-        let superseded = self.consensus.wait_for(within, move |status| {
-            status.leader.is_some_and(|leader| leader != asked)
+        let superseded = self.consensus.wait_for_leader(within, move |leader| {
+            leader.is_some_and(|leader| leader != asked)
         });
         let sent = self
             .consensus
@@ -174,7 +171,7 @@ impl ServiceParts {
                     doubtful(outcomes::no_leader(), writes && error.maybe_received)
                 }
             },
-            Ok(_) = superseded => doubtful(outcomes::no_leader(), writes),
+            true = superseded => doubtful(outcomes::no_leader(), writes),
         };
         Answer::Error(failure)
     }

@@ -1,6 +1,7 @@
 //! Many persons by number: one snapshot, one access record, one answer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use banyan_domain::limits::GET_PERSONS_MAX;
 use banyan_domain::policy::Action;
@@ -16,8 +17,9 @@ use super::faults::Faults;
 use super::outcomes;
 use super::read::Access;
 use super::shown::{Room, show};
-use crate::edge::gate::OVERLOAD_RETRY;
 
+/// While all threads for long reads are taken: about what one of them takes.
+const BUSY_RETRY: Duration = Duration::from_millis(50);
 /// Numbers at fault that one answer tells of. A status travels in the headers of HTTP/2, and clients take some 16 KiB of them.
 const NUMBERS_TOLD_MAX: usize = 40;
 
@@ -67,7 +69,7 @@ impl ServiceParts {
         work: impl FnOnce() -> Result<T, ErrorDetail> + Send + 'static,
     ) -> Result<T, ErrorDetail> {
         let pending = self.stores.state.read_apart(work).map_err(|busy| {
-            ErrorDetail::new(Code::Overloaded, busy.to_string()).with_retry_after(OVERLOAD_RETRY)
+            ErrorDetail::new(Code::Overloaded, busy.to_string()).with_retry_after(BUSY_RETRY)
         })?;
         pending
             .await

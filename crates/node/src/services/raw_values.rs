@@ -15,12 +15,10 @@ use banyan_wire::internal_v1::{
 use banyan_wire::v1::ErrorDetail;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::calls::{Calls, ServeCall, behind_gate};
+use super::calls::{Calls, Head, ServeCall};
 use super::context::{CallContext, ServiceParts};
 use super::outcomes;
 use crate::edge::authorisation::{self, RAW_VALUES};
-use crate::edge::authority::Authenticated;
-use crate::edge::gate::Gate;
 
 /// Bytes of a key: 1 to this.
 const KEY_BYTES_MAX: usize = 128;
@@ -121,21 +119,30 @@ impl RawValues for RawValuesService {
 
 impl ServeCall for PutStream {
     type Call = NumberedPut;
+    type Served = PutValueAnswer;
     type Answer = NumberedPutAnswer;
+
+    fn head(call: &NumberedPut) -> Head {
+        Head {
+            id: call.id,
+            row: authorisation::find(RAW_VALUES, "/banyan.internal.v1.RawValues/Put"),
+            timeout_ms: 0,
+        }
+    }
 
     async fn serve_call(
         self: Arc<Self>,
-        gate: Arc<Gate>,
-        caller: Arc<Authenticated>,
+        context: CallContext,
         call: NumberedPut,
-    ) -> NumberedPutAnswer {
-        let row = authorisation::find(RAW_VALUES, "/banyan.internal.v1.RawValues/Put");
+    ) -> Result<PutValueAnswer, ErrorDetail> {
         let values: Vec<RawValue> = call.value.into_iter().collect();
-        let serve = |context: CallContext| async move { self.put(&context, &values).await };
-        let answer = behind_gate(&gate, caller, row, 0, serve).await;
+        self.put(&context, &values).await
+    }
+
+    fn answer(id: u64, served: Result<PutValueAnswer, ErrorDetail>) -> NumberedPutAnswer {
         NumberedPutAnswer {
-            id: call.id,
-            answer: Some(answer.map_or_else(Answer::Error, Answer::Put)),
+            id,
+            answer: Some(served.map_or_else(Answer::Error, Answer::Put)),
         }
     }
 }

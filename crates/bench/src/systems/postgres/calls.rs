@@ -1,7 +1,7 @@
 //! The calls that the load generator makes to PostgreSQL, with prepared statements.
 
 use super::{PRINCIPAL, Session};
-use crate::load::Target;
+use crate::load::{Failure, Target};
 use crate::persons::Registration;
 use crate::systems::raw::RawSource;
 use crate::systems::{Pins, Source};
@@ -23,7 +23,7 @@ impl Target for Registrations {
         &self,
         slot: usize,
         (person, key): (Registration, [u8; 16]),
-    ) -> Result<u64, String> {
+    ) -> Result<u64, Failure> {
         let session = &self.sessions[slot % self.sessions.len()];
         let (cmnd, birth_date) = person.data().map_or((None, String::new()), |data| {
             let cmnd = (!data.cmnd.is_empty()).then_some(data.cmnd.as_str());
@@ -67,13 +67,13 @@ impl Target for Puts {
         self.source.next()
     }
 
-    async fn call(&self, slot: usize, (key, value): (String, Vec<u8>)) -> Result<u64, String> {
+    async fn call(&self, slot: usize, (key, value): (String, Vec<u8>)) -> Result<u64, Failure> {
         let session = &self.sessions[slot % self.sessions.len()];
         session
             .client
             .execute(&session.statement, &[&key, &value])
             .await
-            .map_err(|error| told(&error))
+            .map_err(|error| told(&error).into())
     }
 }
 
@@ -90,12 +90,12 @@ impl Target for Reads {
         self.pins.draw(slot)
     }
 
-    async fn call(&self, slot: usize, pin: String) -> Result<u64, String> {
+    async fn call(&self, slot: usize, pin: String) -> Result<u64, Failure> {
         let session = &self.sessions[slot % self.sessions.len()];
         let row = session.client.query_one(&session.statement, &[&pin]).await;
         let row = row.map_err(|error| told(&error))?;
         if row.get::<_, &[u8]>(0).is_empty() {
-            return Err("the record is empty".to_owned());
+            return Err("the record is empty".to_owned().into());
         }
         Ok(1)
     }

@@ -22,9 +22,15 @@ impl Clock for Shown {
     }
 }
 
-fn gate(slots: usize) -> GateLayer {
+fn gate(places: usize) -> GateLayer {
+    gate_with(places, Box::new(|_| None))
+}
+
+fn gate_with(places: usize, room: Room) -> GateLayer {
     GateLayer(Arc::new(Gate {
-        slots: Arc::new(Semaphore::new(slots)),
+        room,
+        writes: Counter::default(),
+        places: Places::new(places),
         deadline_max: Duration::from_millis(200),
         metrics: Arc::new(Metrics::new("c", "n", "s")),
         clock: Arc::new(Shown(Mutex::new(1_000_000))),
@@ -112,6 +118,44 @@ async fn past_the_bound_a_request_is_refused_with_a_hint_and_later_ones_are_serv
     assert_eq!(detail.known_code(), Some(Code::Overloaded));
     assert!(detail.retry_after().is_some());
     let third = call(&gate, at_once, request(READ, centre(i64::MAX), None)).await;
+    assert_eq!(code(&third), None);
+}
+
+#[tokio::test]
+async fn a_write_that_consensus_has_no_room_for_is_refused_unread_and_a_read_is_served() {
+    let hint = Duration::from_millis(70);
+    let gate = gate_with(1, Box::new(move |_| Some(hint)));
+    // The service never answers: whatever is answered here has not reached it.
+    let refused = call(&gate, never, request(SUBMIT, centre(i64::MAX), None)).await;
+    let status = Status::from_header_map(refused.headers()).unwrap();
+    let detail = errors::from_status(&status).unwrap();
+    assert_eq!(detail.known_code(), Some(Code::Overloaded));
+    assert_eq!(detail.retry_after(), Some(hint));
+    let served = call(&gate, at_once, request(READ, centre(i64::MAX), None)).await;
+    assert_eq!(code(&served), None);
+    let late = call(&gate, at_once, request(SUBMIT, centre(999), None)).await;
+    assert_eq!(
+        code(&late),
+        Some(Code::IdentityMissing),
+        "identity goes first"
+    );
+}
+
+#[tokio::test]
+async fn writes_being_served_count_for_the_room_until_they_end() {
+    // Room for one.
+    let full = |before| (before > 0).then_some(Duration::from_millis(70));
+    let gate = gate_with(9, Box::new(full));
+    let slow = call(
+        &gate,
+        never,
+        request(SUBMIT, centre(i64::MAX), Some("100m")),
+    );
+    let second = call(&gate, at_once, request(SUBMIT, centre(i64::MAX), None));
+    let (slow, refused) = tokio::join!(slow, second);
+    assert_eq!(code(&slow), Some(Code::OutcomeUnknown));
+    assert_eq!(code(&refused), Some(Code::Overloaded));
+    let third = call(&gate, at_once, request(SUBMIT, centre(i64::MAX), None)).await;
     assert_eq!(code(&third), None);
 }
 
