@@ -66,7 +66,8 @@ impl Clock for WrongClock {
     fn now(&self) -> Timestamp {
         let elapsed = self.begun.elapsed();
         let mut steps = ChaCha8Rng::seed_from_u64(self.seed);
-        steps.set_stream(u64::try_from(elapsed.as_millis() / STEP_EVERY.as_millis()).unwrap());
+        let slot = elapsed.as_millis() / STEP_EVERY.as_millis();
+        steps.set_stream(u64::try_from(slot).expect("a test ends before that"));
         let step = steps.random_range(-STEP_MAX_MS..=STEP_MAX_MS);
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a minute")]
         let elapsed = (elapsed.as_secs_f64() * 1000.0 * self.wall_rate) as i64;
