@@ -4,6 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+/// Where a run writes its results, and the systems' data inside it, which is deleted at the end unless it is `kept`.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn of_run(out: &Path, kept: bool) -> anyhow::Result<(PathBuf, Data)> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let out = out.canonicalize()?;
+    let data = Data::create(out.join("data"))?.keep(kept);
+    Ok((out, data))
+}
+
 /// A folder that is deleted when this is dropped, unless it is kept.
 pub(crate) struct Data {
     path: PathBuf,

@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::figures::Figures;
-use crate::folder::Data;
+use crate::folder;
 use crate::load::Window;
 use crate::machine::Machine;
 use crate::peers::say;
@@ -222,10 +222,7 @@ struct Report {
 /// # Errors
 /// That the cluster cannot be started or does not mend, or that the file cannot be written. An event that goes wrong is in the results.
 pub(crate) async fn run(arguments: &Leaders) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
-    let out = arguments.out.canonicalize()?;
-    let data = Data::create(out.join("data"))?.keep(arguments.keep);
+    let (out, data) = folder::of_run(&arguments.out, arguments.keep)?;
     let machine = Machine::look(data.path())?;
     let persons = Arc::new(Persons::new()?);
     let delay = Delay::default();

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::cores;
 use crate::figures::Figures;
-use crate::folder::Data;
+use crate::folder;
 use crate::load::{self, Failure, Target, Window};
 use crate::machine::Machine;
 use crate::peers::say;
@@ -208,10 +208,7 @@ struct Report {
 /// That the cluster cannot be started or loses its leader for good, or that the file cannot be written.
 pub(crate) async fn run(arguments: &Overload) -> anyhow::Result<()> {
     ensure!(arguments.connections > 0, "no connections, no calls");
-    std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
-    let out = arguments.out.canonicalize()?;
-    let data = Data::create(out.join("data"))?.keep(arguments.keep);
+    let (out, data) = folder::of_run(&arguments.out, arguments.keep)?;
     let machine = Machine::look(data.path())?;
     let persons = Arc::new(Persons::new()?);
     let folder = data.path().join("banyan");

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::authority::Authority;
 use crate::figures::Figures;
-use crate::folder::Data;
+use crate::folder;
 use crate::machine::Machine;
 use crate::persons::Persons;
 use crate::plan::{BUDGET, PAUSE, Phase, Plan, ROWS};
@@ -75,10 +75,7 @@ async fn measure(arguments: &Peers) -> anyhow::Result<()> {
     let started = Instant::now();
     let plan = Plan::new(arguments.quick, &arguments.only)?;
     say(&plan.to_string());
-    std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
-    let out = arguments.out.canonicalize()?;
-    let data = Data::create(out.join("data"))?;
+    let (out, data) = folder::of_run(&arguments.out, false)?;
     let persons = Arc::new(Persons::new()?);
     let machine = Machine::look(data.path())?;
     say(&format!(

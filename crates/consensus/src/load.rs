@@ -283,7 +283,7 @@ mod tests {
         let calm = window(10);
         assert!(is_shortest(calm), "{calm:?}");
         let stormy = (0..4).map(|_| window(5_000)).last();
-        assert!(stormy > Some(calm * 5), "{stormy:?}");
+        assert!(stormy > Some(RetryHint::BOUNDS[0] * 8), "{stormy:?}");
         let later = (0..8).map(|_| window(10)).last();
         assert!(later.is_some_and(is_shortest), "{later:?}");
     }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 /// A hint is never shorter than this, and its growth ends here; it is told with up to half of it added.
 const MIN: Duration = Duration::from_millis(20);
-const MAX: Duration = Duration::from_secs(2);
+const MAX: Duration = Duration::from_millis(MAX_MILLIS);
+const MAX_MILLIS: u64 = 2_000;
+/// What is told at most: the longest hint and the half of it.
+const LONGEST: Duration = Duration::from_millis(MAX_MILLIS + MAX_MILLIS / 2);
 /// The fraction of the golden ratio: its multiples, taken modulo one, lie as evenly as numbers can, however many there are.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
@@ -30,7 +33,7 @@ impl Default for RetryHint {
 
 impl RetryHint {
     /// The shortest and the longest time that a caller is ever told.
-    pub const BOUNDS: [Duration; 2] = [MIN, Duration::from_millis(3_000)];
+    pub const BOUNDS: [Duration; 2] = [MIN, LONGEST];
 
     /// So many callers were refused, and so many answered, in the same time: at most doubles or halves the hint.
     pub fn adjust(&mut self, refused: usize, answered: usize) {

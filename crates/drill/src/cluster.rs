@@ -13,9 +13,9 @@
 mod clients;
 mod error;
 mod files;
-mod pausing;
 mod ports;
 mod process;
+mod signals;
 mod stopping;
 mod waiting;
 
@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use banyan_topology::{Node, NodeId, Topology};
 use banyan_wire::v1;
-use nix::sys::signal::Signal;
 
 use crate::access;
 use crate::pki;
@@ -295,27 +294,6 @@ impl LocalCluster {
             self.wait_for_end(name).await?;
         }
         self.write_state()
-    }
-
-    /// Only sends SIGKILL to the named nodes, and returns at once: for those who measure from that moment.
-    ///
-    /// # Errors
-    /// As [`LocalCluster::kill`], which is to be called afterwards to reap.
-    pub fn send_kill(&self, nodes: &[String]) -> Result<(), ClusterError> {
-        for name in nodes {
-            if self.topology.node(name).is_none() {
-                return Err(ClusterError::NoNode { name: name.clone() });
-            }
-            if let Some(process) = self.processes.get(name) {
-                process
-                    .signal(Signal::SIGKILL)
-                    .map_err(|source| ClusterError::Signal {
-                        node: name.clone(),
-                        source,
-                    })?;
-            }
-        }
-        Ok(())
     }
 
     async fn wait_for_end(&mut self, name: &str) -> Result<(), ClusterError> {

@@ -112,7 +112,7 @@ pub fn run(
         }
         Wake::Ended(ended) => {
             // Everything durable is durable already, and a faulty store is not to be touched again.
-            let _ = writeln!(io::stderr(), "banyand: stopped by a fault: {ended}");
+            let _ = writeln!(io::stderr(), "stopped by a fault: {ended}");
             exit_at_once(exit::FAULT);
         }
     }

@@ -26,17 +26,7 @@ impl LocalCluster {
         grace: Duration,
     ) -> Result<Vec<String>, ClusterError> {
         for name in nodes {
-            if self.topology.node(name).is_none() {
-                return Err(ClusterError::NoNode { name: name.clone() });
-            }
-            if let Some(process) = self.processes.get(name) {
-                process
-                    .signal(Signal::SIGTERM)
-                    .map_err(|source| ClusterError::Signal {
-                        node: name.clone(),
-                        source,
-                    })?;
-            }
+            self.signal(name, Signal::SIGTERM)?;
         }
         let end = Instant::now() + grace;
         let mut late = Vec::new();
