@@ -642,13 +642,12 @@ where
 
         let stream_result: StreamAppendResult<C> = self.append_entries(vote, segment).map_err(Into::into);
 
-        let condition = if stream_result.is_ok() {
-            Some(Condition::IOFlushed {
-                io_id: self.state.accepted_log_io().unwrap().clone(),
-            })
-        } else {
-            None
-        };
+        // BANYAN PATCH 3. An answer waits until what it asserts is durable: the Leader's vote, and the log
+        // through the last log id of the request. As published it waited for everything accepted before, too, so
+        // that a heartbeat was answered no sooner than all appends that were on their way to the disk.
+        let condition = stream_result.as_ref().ok().map(|last| Condition::IOFlushed {
+            io_id: IOId::new_log_io(vote.to_committed(), last.clone()),
+        });
 
         self.output.push_command(Command::Respond {
             when: condition,
