@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use banyan_drill::cluster;
 use clap::{Args, ValueEnum};
 
 use crate::figures::Figures;
 use crate::load::{self, Target, Window};
 use crate::persons::Persons;
 use crate::systems::banyan::{self, BATCH, Banyan, Batches, Reads, Timing, VOTERS};
+use crate::systems::raw::{self, PutStream, Puts, RawNodes, RawSource};
 use crate::systems::{Pins, READ_PERSONS, Source};
 
 /// Callers of one client on streams: as many as a node serves of one stream at a time.
@@ -58,6 +60,18 @@ enum Calls {
     StreamReads,
     /// Linearizable reads by number at the nodes that do not lead, each client on a connection of its own.
     LinearizableReads,
+    /// Raw values, a request for each, each client on a connection of its own.
+    RawUnary,
+    /// Raw values on one stream.
+    RawStream,
+    /// Raw values, 500 in one request.
+    RawBatches,
+}
+
+impl Calls {
+    fn raw(self) -> bool {
+        matches!(self, Calls::RawUnary | Calls::RawStream | Calls::RawBatches)
+    }
 }
 
 /// Starts the cluster, loads it, prints.
@@ -71,7 +85,12 @@ pub(crate) async fn run(arguments: &Soak) -> anyhow::Result<()> {
     } else {
         Timing::Local
     };
-    let mut banyan = Banyan::start(&arguments.out, timing).await?;
+    let program = arguments.calls.raw().then(raw::node_program).transpose()?;
+    let mut banyan = Banyan::start_with(&arguments.out, timing, 0, |options| cluster::Options {
+        banyand: program,
+        ..options
+    })
+    .await?;
     let (first, term) = leader(&mut banyan).await?;
     print(&format!("{first} leads in term {term}"));
     let source = Source::new(Arc::clone(&persons));
@@ -118,6 +137,9 @@ pub(crate) async fn run(arguments: &Soak) -> anyhow::Result<()> {
             });
             repeat(arguments, &target, window, ends).await;
         }
+        Calls::RawUnary | Calls::RawStream | Calls::RawBatches => {
+            repeat_raw(arguments, &mut banyan, window, ends).await?;
+        }
     }
     let (last, after) = leader(&mut banyan).await?;
     print(&format!(
@@ -154,6 +176,45 @@ async fn repeat<T: Target>(arguments: &Soak, target: &Arc<T>, window: Window, en
         total += figures.operations;
         print(&line(total, &figures));
     }
+}
+
+/// The same with raw values. Their clients know the leader only, so that each window asks anew who leads.
+async fn repeat_raw(
+    arguments: &Soak,
+    banyan: &mut Banyan,
+    window: Window,
+    ends: Instant,
+) -> anyhow::Result<()> {
+    let nodes = RawNodes::of(banyan)?;
+    let source = RawSource::default();
+    let outstanding = arguments.outstanding;
+    while Instant::now() < ends {
+        banyan.leader().await?;
+        let (leader, term) = leader(banyan).await?;
+        print(&format!("{leader} leads in term {term}"));
+        // One window at a time, for what `repeat` has left is not to outlive its leader.
+        let until = Instant::now() + window.total();
+        match arguments.calls {
+            Calls::RawStream => {
+                let client = nodes.client(banyan, &leader)?;
+                let target = Arc::new(PutStream::open(client, source.clone()).await?);
+                repeat(arguments, &target, window, until).await;
+            }
+            Calls::RawBatches => {
+                let clients = nodes.clients(banyan, &leader, outstanding)?;
+                let source = source.clone();
+                let target = Arc::new(raw::Batches { clients, source });
+                repeat(arguments, &target, window, until).await;
+            }
+            _ => {
+                let clients = nodes.clients(banyan, &leader, outstanding)?;
+                let source = source.clone();
+                let target = Arc::new(Puts { clients, source });
+                repeat(arguments, &target, window, until).await;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn line(total: u64, figures: &Figures) -> String {
