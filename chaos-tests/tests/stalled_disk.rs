@@ -50,15 +50,17 @@ struct Loaded {
 
 impl Loaded {
     async fn start(name: &str, seed: u64) -> Loaded {
-        let folder = Folder::new(name).unwrap();
+        let folder = Folder::new(name).expect("a folder");
         let data = folder.path().join("data");
-        let text = fs::read_to_string(harness::local_topology()).unwrap();
-        let topology = banyan_topology::Topology::parse(&text).unwrap().topology;
+        let text = fs::read_to_string(harness::local_topology()).expect("the topology");
+        let topology = banyan_topology::Topology::parse(&text)
+            .expect("a topology")
+            .topology;
         let disks = topology
             .voters()
             .map(|node| {
                 let path = data.join(node.name());
-                fs::create_dir_all(&path).unwrap();
+                fs::create_dir_all(&path).expect("a folder");
                 let disk = LossyFs::mount(&path).expect("this test needs a FUSE mount");
                 (node.name().to_owned(), disk)
             })
@@ -72,7 +74,8 @@ impl Loaded {
             .expect("the cluster starts");
         let history = History::new();
         let pause = Duration::from_millis(5);
-        let load = harness::start_load(&cluster, &history, seed, 4, pause).unwrap();
+        let load =
+            harness::start_load(&cluster, &history, seed, 4, pause).expect("the load starts");
         Loaded {
             folder,
             disks,
@@ -99,12 +102,15 @@ impl Loaded {
         let (verdict, digest, settled) =
             harness::compare(&mut cluster, &self.history, 0, harness::CAUGHT_UP_WITHIN)
                 .await
-                .unwrap();
+                .expect("the nodes answer");
         harness::expect_kept(&verdict, &digest, &settled);
-        cluster.stop(Duration::from_secs(20)).await.unwrap();
+        cluster
+            .stop(Duration::from_secs(20))
+            .await
+            .expect("it stops");
         drop(cluster);
         drop(self.disks);
-        self.folder.remove().unwrap();
+        self.folder.remove().expect("the folder goes");
     }
 }
 
