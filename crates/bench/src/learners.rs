@@ -276,6 +276,13 @@ impl peer_server::Peer for Learner {
         Err(Status::failed_precondition("a learner does not lead"))
     }
 
+    async fn ping(
+        &self,
+        _call: Request<wire::PingRequest>,
+    ) -> Result<Response<wire::PingReply>, Status> {
+        Err(Status::failed_precondition("a learner has no say in time"))
+    }
+
     async fn snapshot(
         &self,
         _call: Request<Streaming<wire::SnapshotFrame>>,

@@ -244,6 +244,7 @@ fn next_command(code: Code) -> Option<&'static str> {
         Code::PinContradictsRecord => "banyan pin explain -",
         Code::NoLeader
         | Code::NoQuorum
+        | Code::ClockSkewed
         | Code::TransferFailed
         | Code::MemberUnknown
         | Code::MemberNotVoter => "banyan cluster status",

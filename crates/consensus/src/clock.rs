@@ -7,9 +7,8 @@ use nix::time::{ClockId, clock_gettime};
 
 /// Tells wall time, which only the proposer of a leader reads, and boot time, by which a node measures how stale it may be.
 ///
-/// A leader whose clock is more than five seconds from most voters' must refuse to propose. The voters do not exchange
-/// their clocks yet, so nothing checks that here; apply's rule "the later of the last and the new stamp" bounds what a
-/// slow clock does, and nothing but the operator's time service bounds a fast one.
+/// A leader whose clock is far from most voters' refuses to propose ([`ClockVerdict`](crate::ClockVerdict)); apply's rule "the later of the last and the
+/// new stamp" bounds what a slow clock does.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the epoch.
     fn now(&self) -> Timestamp;

@@ -3,6 +3,7 @@
 mod proposals;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     sync::{
@@ -25,18 +26,21 @@ use openraft_rt_tokio::TokioRuntime;
 
 use crate::{
     barrier::{Barriers, Freshness, LeaderBarriers},
+    clock::Clock,
     keeper,
     log::LogAdapter,
     member::Member,
     network::{Admission, PeerNetwork, TlsError, tls},
     parts::{Parts, RawValues, StartOptions},
     peers::Peers,
+    pings::{self, Pings},
     proposer::Proposer,
     settings::{SettingsError, Timing, raft_config},
     state::{SnapshotInbox, StateMachine},
     status::{Role, Status},
     steward::{self, Stay, Steward},
     types::TypeConfig,
+    voter_clocks::{ClockVerdict, VoterClocks},
 };
 
 /// Why consensus did not start.
@@ -89,6 +93,8 @@ where
     stopping: AtomicBool,
     stay: Stay,
     raw_values: RawValues,
+    clock: Arc<dyn Clock>,
+    clocks: VoterClocks,
     /// What the peer server needs; none where something else brings the messages.
     peers: Option<Peers<R>>,
 }
@@ -151,6 +157,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             log_policy,
             preference,
             clock,
+            clock_offset_max,
             raw_values,
         } = options;
         tls::check_own(&tls, &cluster, node.node.get())?;
@@ -173,6 +180,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             fresh: state.fresh(),
             state,
             barriers: Arc::new(network.clone()),
+            pings: Arc::new(network.clone()),
             network,
             cluster,
             timing,
@@ -180,6 +188,7 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             preference,
             busy_for: Arc::new(move || written.busy_for()),
             clock,
+            clock_offset_max,
         };
         Self::assemble(parts, Some(peers), raw_values).await
     }
@@ -223,9 +232,11 @@ where
         )
         .await
         .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
+        let clocks = VoterClocks::new(parts.clock_offset_max);
         let proposer = Proposer::start(
             raft.clone(),
             Arc::clone(&parts.clock),
+            clocks.clone(),
             parts.timing.election_max,
         );
         let leader = LeaderBarriers::start(&raft, parts.timing);
@@ -247,8 +258,14 @@ where
         let steward = Steward {
             preference: parts.preference,
             busy_for: parts.busy_for,
-            clock: parts.clock,
+            clock: Arc::clone(&parts.clock),
+            clocks: clocks.clone(),
             stay: stay.clone(),
+        };
+        let pings = Pings {
+            wire: parts.pings,
+            clock: Arc::clone(&parts.clock),
+            clocks: clocks.clone(),
         };
         let inner = Arc::new(Inner {
             raft,
@@ -259,9 +276,12 @@ where
             stay,
             raw_values,
             peers,
+            clock: parts.clock,
+            clocks,
         });
-        let weak = WeakConsensus(Arc::downgrade(&inner));
-        drop(R::spawn(steward::run(weak, steward)));
+        let weak = || WeakConsensus(Arc::downgrade(&inner));
+        drop(R::spawn(steward::run(weak(), steward)));
+        drop(R::spawn(pings::run(weak(), pings)));
         Ok(Self { inner })
     }
 
@@ -285,6 +305,25 @@ where
 
     pub(crate) fn timing(&self) -> Timing {
         self.inner.timing
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
+    }
+
+    /// What the other voters' clocks say of this node's, at this moment.
+    #[must_use]
+    pub fn clock_verdict(&self) -> ClockVerdict {
+        let clock = &self.inner.clock;
+        self.inner.clocks.verdict(clock.now(), clock.boot_time())
+    }
+
+    /// By how many milliseconds the clock of each other voter is ahead of this node's; negative: behind. Those that were not heard within ten
+    /// seconds are missing.
+    #[must_use]
+    pub fn clock_offsets(&self) -> BTreeMap<NodeId, i64> {
+        let clock = &self.inner.clock;
+        self.inner.clocks.offsets(clock.now(), clock.boot_time())
     }
 
     pub(crate) fn mark_stopping(&self) {

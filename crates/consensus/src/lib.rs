@@ -10,10 +10,10 @@
 //! * `leadership`, `transfer`: bootstrap, the graceful stop, and leadership that moves on purpose.
 //! * `steward`: leadership that moves by itself, away from a stalled disk and home to a preferred site.
 //! * `peers`: the service that peers call, and what is forwarded to the leader.
+//! * `pings`, `voter_clocks`: voters keep their connections to each other open, and compare clocks.
 //! * `keeper`: snapshots and purges, by bytes.
 //!
-//! Not here: membership changes beyond bootstrap, the voters' check of each other's clocks (a leader whose clock
-//! is more than five seconds from most voters' must refuse to propose; the voters do not exchange clocks yet).
+//! Not here: membership changes beyond bootstrap.
 #![deny(missing_docs)]
 
 mod barrier;
@@ -30,6 +30,7 @@ pub mod network;
 mod parts;
 mod payload;
 mod peers;
+mod pings;
 mod propose_error;
 mod proposer;
 mod queue;
@@ -40,6 +41,7 @@ mod status;
 mod steward;
 mod transfer;
 mod types;
+mod voter_clocks;
 
 pub use barrier::{Barrier, BarrierError, BarrierWire, FreshAsOf, Urgency};
 pub use clock::{Clock, SystemClock};
@@ -50,6 +52,7 @@ pub use member::Member;
 pub use network::PeerTls;
 pub use parts::{Parts, RawValues, StartOptions};
 pub use payload::PayloadFault;
+pub use pings::PingWire;
 pub use propose_error::ProposeError;
 pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX};
 pub use retry_hint::RetryHint;
@@ -59,6 +62,7 @@ pub use status::{MemberStatus, Role, Status};
 pub use steward::{BusyFor, Preference};
 pub use transfer::TransferError;
 pub use types::{Payload, Response, TypeConfig};
+pub use voter_clocks::{ClockVerdict, OFFSET_MAX};
 
 // Tests outside of this crate name the runtime that production uses.
 pub use openraft_rt_tokio::TokioRuntime;

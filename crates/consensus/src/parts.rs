@@ -1,6 +1,6 @@
 //! What consensus is started with.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use banyan_domain::NodeId;
 use banyan_storage::Stores;
@@ -11,6 +11,7 @@ use crate::{
     log::LogSize,
     member::Member,
     network::PeerTls,
+    pings::PingWire,
     settings::{LogPolicy, Timing},
     steward::{BusyFor, Preference},
 };
@@ -46,6 +47,8 @@ pub struct StartOptions {
     pub preference: Preference,
     /// Where a leader takes its time from.
     pub clock: Arc<dyn Clock>,
+    /// So far may the clocks of two voters be apart: [`OFFSET_MAX`](crate::OFFSET_MAX) in a registry.
+    pub clock_offset_max: Duration,
     /// Refused, but in clusters of the bench.
     pub raw_values: RawValues,
 }
@@ -84,8 +87,12 @@ pub struct Parts<LS, SM, NF> {
     pub busy_for: BusyFor,
     /// Where a leader takes its time from, and the node its boot time.
     pub clock: Arc<dyn Clock>,
+    /// So far may the clocks of two voters be apart: [`OFFSET_MAX`](crate::OFFSET_MAX) in a registry.
+    pub clock_offset_max: Duration,
     /// How this node asks another one for a read barrier.
     pub barriers: Arc<dyn BarrierWire>,
+    /// How this node asks another voter for its clock.
+    pub pings: Arc<dyn PingWire>,
     /// The state machine forgets it when a snapshot is installed.
     pub fresh: FreshAsOf,
 }

@@ -97,6 +97,7 @@ where
             peers.admission.clone(),
             peers.inbox.clone(),
             self.barriers().leader(),
+            self.clock(),
         ))
     }
 

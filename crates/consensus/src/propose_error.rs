@@ -30,6 +30,13 @@ pub enum ProposeError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// This node leads, and its wall clock is further than [`OFFSET_MAX`](crate::OFFSET_MAX) from most voters' clocks, or from as many as it agrees
+    /// with. Not proposed: one wrong clock would move the registry's time for good.
+    #[error("the clock of this leader is far from other voters' clocks")]
+    ClockSkewed {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Too many proposals wait, or these waited too long. Not proposed.
     #[error("too many proposals are waiting")]
     Overloaded {

@@ -9,11 +9,11 @@
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use banyan_domain::{Envelope, Outcome, Position};
+use banyan_domain::{Envelope, Outcome, Position, Timestamp};
 use banyan_wire::internal_v1::RawValue;
 use openraft::{
-    Raft, errors::Fatal, impls::OneshotResponder, raft::ClientWriteResult,
-    storage::RaftStateMachine,
+    Raft, ServerState, async_runtime::watch::WatchReceiver as _, errors::Fatal,
+    impls::OneshotResponder, raft::ClientWriteResult, storage::RaftStateMachine,
 };
 use openraft_rt::AsyncRuntime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -26,6 +26,7 @@ use crate::{
     propose_error::{ProposeError, RETRY_AFTER, refusal},
     queue::{Answer, Ask, Caller, Job, Jobs, Ticket},
     types::{Payload, Response, TypeConfig},
+    voter_clocks::{ClockVerdict, VoterClocks},
 };
 
 /// Commands of one entry at most. Replicas decode and apply an entry as a whole.
@@ -75,6 +76,7 @@ impl<R: AsyncRuntime> Proposer<R> {
     pub(crate) fn start<SM>(
         raft: Raft<TypeConfig<R>, SM>,
         clock: Arc<dyn Clock>,
+        clocks: VoterClocks,
         election_max: Duration,
     ) -> Self
     where
@@ -87,7 +89,7 @@ impl<R: AsyncRuntime> Proposer<R> {
         let jobs = Jobs::new(single_jobs, bulk_jobs);
         drop(R::spawn(run(
             raft,
-            clock,
+            Stamps { clock, clocks },
             jobs,
             holding,
             load.clone(),
@@ -221,7 +223,7 @@ type Callers = Vec<(usize, Caller)>;
 
 async fn run<R, SM>(
     raft: Raft<TypeConfig<R>, SM>,
-    clock: Arc<dyn Clock>,
+    stamps: Stamps,
     mut jobs: Jobs,
     mut holding: watch::Receiver<bool>,
     load: Load,
@@ -243,18 +245,47 @@ async fn run<R, SM>(
         // The sender is gone only with the last handle, and then nobody holds.
         let _ = holding.wait_for(|held| !held).await;
         first_answer::wait(&raft, election_max).await;
-        let Some(batch) = gather(first, &mut jobs, clock.as_ref()) else {
+        let (stamp, verdict) = stamps.next();
+        let Some(batch) = gather(first, &mut jobs, stamp) else {
             continue;
         };
+        if verdict != ClockVerdict::Agreed && leads(&raft) {
+            let retry_after = RETRY_AFTER;
+            answer(batch.callers, &ProposeError::ClockSkewed { retry_after });
+            continue;
+        }
         let entry = UnderWay {
             place,
             load: load.clone(),
-            clock: Arc::clone(&clock),
-            since: clock.boot_time(),
+            clock: Arc::clone(&stamps.clock),
+            since: stamps.clock.boot_time(),
             saturated,
         };
         propose(&raft, batch, entry).await;
     }
+}
+
+/// Where the time of a proposal comes from.
+struct Stamps {
+    clock: Arc<dyn Clock>,
+    clocks: VoterClocks,
+}
+
+impl Stamps {
+    /// The time now, and whether it may be written into the log: what is judged is what would be written.
+    fn next(&self) -> (Timestamp, ClockVerdict) {
+        let stamp = self.clock.now();
+        (stamp, self.clocks.verdict(stamp, self.clock.boot_time()))
+    }
+}
+
+/// Another node's clock is its own business: whoever follows is refused by openraft, with a hint.
+fn leads<R, SM>(raft: &Raft<TypeConfig<R>, SM>) -> bool
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    raft.server_metrics().borrow_watched().state == ServerState::Leader
 }
 
 /// An entry that was proposed and is not answered.
@@ -277,7 +308,7 @@ impl UnderWay {
 }
 
 /// Takes what waits, up to the bounds of an entry. The first that does not fit waits for the next one.
-fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
+fn gather(first: Job, jobs: &mut Jobs, stamp: Timestamp) -> Option<Batch> {
     let mut parts = Vec::new();
     let mut callers = Vec::new();
     let (mut kind, mut commands, mut bytes) = (BatchKind::Commands, 0, 0);
@@ -291,7 +322,7 @@ fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
                         clippy::cast_sign_loss,
                         reason = "only told apart, never read as a time"
                     )]
-                    let payload = payload::digest_mark(clock.now().get() as u64);
+                    let payload = payload::digest_mark(stamp.get() as u64);
                     return Some(Batch {
                         payload,
                         callers: vec![(0, job.caller)],
@@ -323,7 +354,7 @@ fn gather(first: Job, jobs: &mut Jobs, clock: &dyn Clock) -> Option<Batch> {
         return None;
     }
     Some(Batch {
-        payload: payload::join(kind, clock.now(), parts.iter()),
+        payload: payload::join(kind, stamp, parts.iter()),
         callers,
     })
 }

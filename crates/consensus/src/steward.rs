@@ -1,4 +1,4 @@
-//! Gives leadership away without being asked: away from a disk that stalls, and home to a preferred site.
+//! Gives leadership away without being asked: away from a disk that stalls or a clock that is wrong, and home to a preferred site.
 //!
 //! A leader whose disk hangs acknowledges nothing and yet keeps its followers from electing another, for its heartbeats need no disk. etcd and TiKV
 //! wait for the operator there. This task notices that one write of the log has lasted a second and hands leadership over.
@@ -24,14 +24,15 @@ use crate::{
     status::{Role, Status},
     transfer,
     types::TypeConfig,
+    voter_clocks::{ClockVerdict, VoterClocks},
 };
 
 /// How often the task looks.
 const TICK: Duration = Duration::from_millis(200);
 /// One write of the log that lasts longer than this is a stall. Leadership is elsewhere within two seconds.
 const STALL: Duration = Duration::from_secs(1);
-/// A leader whose disk stalls tries again to give leadership away after this.
-const STALL_RETRY: Duration = Duration::from_secs(2);
+/// A leader with a stalled disk or a wrong clock tries again to give leadership away after this.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// Where the leader should be, and how patiently it goes there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,7 @@ pub(crate) struct Steward {
     pub(crate) preference: Preference,
     pub(crate) busy_for: BusyFor,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clocks: VoterClocks,
     pub(crate) stay: Stay,
 }
 
@@ -149,17 +151,21 @@ impl Memory {
         (waited && paused).then_some(node)
     }
 
-    /// Whether to give leadership away for a stalled disk, now.
-    fn stalled(&mut self, busy_for: Duration, now: Duration) -> bool {
-        let due = self
-            .gave_away
-            .is_none_or(|then| now.saturating_sub(then) >= STALL_RETRY);
-        let stalled = busy_for >= STALL && due;
-        if stalled {
+    /// Whether to give leadership away now, for a reason that holds.
+    fn due(&mut self, holds: bool, now: Duration) -> bool {
+        let due = holds
+            && self
+                .gave_away
+                .is_none_or(|then| now.saturating_sub(then) >= RETRY);
+        if due {
             self.gave_away = Some(now);
         }
-        stalled
+        due
     }
+}
+
+fn stalls(busy_for: Duration) -> bool {
+    busy_for >= STALL
 }
 
 /// Runs until the last handle of consensus is gone.
@@ -180,7 +186,7 @@ where
             return;
         }
         let timing = consensus.timing();
-        if status.role == Role::Leader && memory.stalled((steward.busy_for)(), now) {
+        if status.role == Role::Leader && memory.due(stalls((steward.busy_for)()), now) {
             let target = status.successor(timing.election_max);
             tracing::warn!(
                 busy_ms = u64::try_from((steward.busy_for)().as_millis()).unwrap_or(u64::MAX),
@@ -192,7 +198,25 @@ where
             }
             continue;
         }
-        let fit = |node| transfer::check_target(&status, node, timing).is_ok();
+        let wall = steward.clock.now();
+        let outvoted = steward.clocks.verdict(wall, now) == ClockVerdict::Outvoted;
+        if status.role == Role::Leader && memory.due(outvoted, now) {
+            let target = status.successor(timing.election_max);
+            tracing::warn!(
+                offsets_ms = ?steward.clocks.offsets(wall, now),
+                to = target.map(NodeId::get),
+                "the clock is far from most voters': leadership is given away"
+            );
+            if let Some(target) = target {
+                report(&consensus, target, "the clock is wrong").await;
+            }
+            continue;
+        }
+        // Leadership must not go home to a clock that would send it away again.
+        let fit = |node| {
+            transfer::check_target(&status, node, timing).is_ok()
+                && !steward.clocks.differs(node, wall, now)
+        };
         let home = memory.homeward(&status, &steward.preference, fit, now);
         if let Some(target) = home.filter(|_| !steward.stay.holds(now)) {
             memory.went_home = Some(now);
@@ -346,11 +370,12 @@ mod tests {
 
     #[test]
     fn a_write_that_lasts_a_second_is_a_stall_and_is_acted_on_now_and_then() {
+        assert!(!stalls(Duration::from_millis(999)) && stalls(s(1)));
         let mut memory = Memory::default();
-        assert!(!memory.stalled(Duration::from_millis(999), s(10)));
-        assert!(memory.stalled(s(1), s(10)));
-        assert!(!memory.stalled(s(2), s(11)));
-        assert!(memory.stalled(s(3), s(12)));
+        assert!(!memory.due(false, s(10)));
+        assert!(memory.due(true, s(10)));
+        assert!(!memory.due(true, s(11)));
+        assert!(memory.due(true, s(12)));
     }
 
     #[test]

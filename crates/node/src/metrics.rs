@@ -33,6 +33,11 @@ struct RefusalLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VoterLabel {
+    node: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RoleLabel {
     role: &'static str,
 }
@@ -105,6 +110,7 @@ pub struct Metrics {
     raft_snapshot: Unsigned,
     raft_purged: Unsigned,
     peer_calls_refused: Unsigned,
+    voter_clock_offset: Family<VoterLabel, Gauge<f64, AtomicU64>>,
     applied_position: Unsigned,
     commit_time: Gauge,
     persons: Unsigned,
@@ -133,6 +139,7 @@ impl Metrics {
             raft_snapshot: Unsigned::default(),
             raft_purged: Unsigned::default(),
             peer_calls_refused: Unsigned::default(),
+            voter_clock_offset: Family::default(),
             applied_position: Unsigned::default(),
             commit_time: Gauge::default(),
             persons: Unsigned::default(),
@@ -232,6 +239,12 @@ impl Metrics {
             "Calls of peers refused since the start, for their certificate or their place in the membership",
             self.peer_calls_refused.clone(),
         );
+        r.register_with_unit(
+            "voter_clock_offset",
+            "By how much a voter's clock is ahead of this node's",
+            Unit::Seconds,
+            self.voter_clock_offset.clone(),
+        );
         r.register(
             "applied_index",
             "Last applied entry",
@@ -312,6 +325,18 @@ impl Metrics {
         self.raft_purged.set(reading.purged);
         self.applied_position.set(reading.applied);
         self.peer_calls_refused.set(reading.peer_calls_refused);
+    }
+
+    /// Takes over by how many milliseconds each voter's clock is ahead of this node's. Voters that are not named are not heard.
+    pub fn set_voter_clocks(&self, offsets: impl IntoIterator<Item = (u64, i64)>) {
+        self.voter_clock_offset.clear();
+        for (node, offset_ms) in offsets {
+            #[expect(clippy::cast_precision_loss, reason = "exact for 200,000 years")]
+            let seconds = offset_ms as f64 / 1000.0;
+            self.voter_clock_offset
+                .get_or_create(&VoterLabel { node })
+                .set(seconds);
+        }
     }
 
     /// Takes over what the state says.

@@ -129,6 +129,30 @@ impl<R: AsyncRuntime> PeerNetwork<R> {
             .map_err(|error| error.to_string())
     }
 
+    /// Clients on the connections that an election needs: that of votes, and that of a new leader's first heartbeats.
+    pub(crate) fn election_clients(
+        &self,
+        target: u64,
+        node: &Member,
+    ) -> Result<[Client; 2], String> {
+        self.shared
+            .links
+            .check_to(target)
+            .map_err(|status| status.message().to_owned())?;
+        let client = |purpose| {
+            let channel = self.shared.channel(target, &node.peer_endpoint, purpose);
+            channel
+                .map(peer_client::PeerClient::new)
+                .map_err(|error| error.to_string())
+        };
+        Ok([client(Purpose::Log)?, client(Purpose::Heartbeat)?])
+    }
+
+    /// The longest that a ping is waited for, the opening of its connection included.
+    pub(crate) fn ping_time(&self) -> Duration {
+        self.shared.timing.election_max
+    }
+
     /// The longest that a barrier is waited for: the leader itself gives up after a lease.
     pub(crate) fn barrier_time(&self) -> Duration {
         self.shared.timing.election_max * 2

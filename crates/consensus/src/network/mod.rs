@@ -16,6 +16,7 @@ pub(crate) mod forwards;
 pub(crate) mod incoming;
 pub(crate) mod links;
 pub(crate) mod messages;
+pub(crate) mod pings;
 pub(crate) mod pipeline;
 pub(crate) mod server;
 pub(crate) mod snapshot_receive;

@@ -23,6 +23,7 @@ use tonic::{
 
 use crate::{
     barrier::LeaderBarriers,
+    clock::Clock,
     network::{
         CONNECTION_WINDOW_BYTES, FRAME_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
         admission::{Admission, Peer},
@@ -55,6 +56,7 @@ where
     admission: Admission,
     inbox: SnapshotInbox,
     barriers: Arc<LeaderBarriers>,
+    clock: Arc<dyn Clock>,
 }
 
 impl<R, SM> Clone for PeerService<R, SM>
@@ -100,6 +102,7 @@ where
         admission: Admission,
         inbox: SnapshotInbox,
         barriers: Arc<LeaderBarriers>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -107,6 +110,7 @@ where
                 admission,
                 inbox,
                 barriers,
+                clock,
             }),
         }
     }
@@ -309,6 +313,18 @@ where
             refusal: Arc::default(),
         };
         Ok(Response::new(answer_appends(appends)))
+    }
+
+    async fn ping(
+        &self,
+        call: Request<wire::PingRequest>,
+    ) -> Result<Response<wire::PingReply>, Status> {
+        self.inner
+            .admission
+            .links()
+            .check_from(caller(&call)?.node)?;
+        let unix_time_ms = self.inner.clock.now().get();
+        Ok(Response::new(wire::PingReply { unix_time_ms }))
     }
 
     async fn append(

@@ -5,16 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 
-struct Fixed;
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        Timestamp(7)
-    }
-
-    fn boot_time(&self) -> Duration {
-        Duration::from_secs(7)
-    }
-}
+const NOW: Timestamp = Timestamp(7);
 
 fn job(
     ask: Ask,
@@ -74,7 +65,7 @@ fn values_share_entries_with_values_and_not_with_commands() {
     }
     for (kind, expected) in [("values", [1, 2]), ("commands", [3, 4])] {
         let first = jobs.waiting(false).unwrap();
-        let batch = gather(first, &mut jobs, &Fixed).unwrap();
+        let batch = gather(first, &mut jobs, NOW).unwrap();
         assert_eq!(payload::kind(batch.payload.bytes()), kind);
         assert_eq!(counts(&batch), expected);
     }
@@ -95,13 +86,13 @@ async fn waiting_callers_share_an_entry_up_to_its_bounds() {
         queue.try_send(job).ok().unwrap();
     }
     let first = jobs.first().await.unwrap();
-    let batch = gather(first, &mut jobs, &Fixed).unwrap();
+    let batch = gather(first, &mut jobs, NOW).unwrap();
     assert_eq!(payload::kind(batch.payload.bytes()), "digest mark", "alone");
     let first = jobs.first().await.unwrap();
-    let batch = gather(first, &mut jobs, &Fixed).unwrap();
+    let batch = gather(first, &mut jobs, NOW).unwrap();
     assert_eq!(counts(&batch), [400, 500]);
     let first = jobs.first().await.unwrap();
-    let batch = gather(first, &mut jobs, &Fixed).unwrap();
+    let batch = gather(first, &mut jobs, NOW).unwrap();
     assert_eq!(counts(&batch), [200]);
 }
 
@@ -120,7 +111,7 @@ async fn single_callers_go_first_and_bulk_ones_are_not_starved() {
             }
         }
         let first = jobs.first().await.unwrap();
-        let batch = gather(first, &mut jobs, &Fixed).unwrap();
+        let batch = gather(first, &mut jobs, NOW).unwrap();
         begun_by.push(counts(&batch)[0]);
     }
     assert_eq!(begun_by, [1, 1, 1, 1_000, 1, 1, 1, 1_000]);
@@ -131,9 +122,9 @@ fn a_caller_that_gave_up_is_not_proposed() {
     let (_single, _bulk, mut jobs) = queues();
     let (first, ticket, _answered) = job(commands(1, 10));
     assert!(ticket.give_up());
-    assert!(gather(first, &mut jobs, &Fixed).is_none());
+    assert!(gather(first, &mut jobs, NOW).is_none());
     let (second, ticket, _answered) = job(commands(1, 10));
-    assert!(gather(second, &mut jobs, &Fixed).is_some());
+    assert!(gather(second, &mut jobs, NOW).is_some());
     assert!(!ticket.give_up(), "taken: the outcome is unknown");
 }
 
@@ -143,7 +134,7 @@ fn a_large_caller_goes_alone() {
     let (first, ..) = job(commands(1, ENTRY_BYTES_JOINED + 1));
     let (second, ..) = job(commands(1, 10));
     single.try_send(second).ok().unwrap();
-    let batch = gather(first, &mut jobs, &Fixed).unwrap();
+    let batch = gather(first, &mut jobs, NOW).unwrap();
     assert_eq!(batch.callers.len(), 1);
     assert!(jobs.waiting(false).is_some(), "it waits for the next one");
 }

@@ -331,6 +331,7 @@ async fn a_node_does_not_start_under_anothers_certificate() {
             log_policy: LogPolicy::default(),
             preference: banyan_consensus::Preference::default(),
             clock: std::sync::Arc::new(banyan_consensus::SystemClock),
+            clock_offset_max: banyan_consensus::OFFSET_MAX,
             raw_values: banyan_consensus::RawValues::Refused,
         };
         let refused = <Consensus>::start(options).await;
@@ -352,8 +353,8 @@ mod impostor {
     };
 
     use banyan_wire::internal_v1::{
-        AppendReply, AppendRequest, SnapshotAnswer, SnapshotFrame, TransferReply, TransferRequest,
-        VoteReply, VoteRequest,
+        AppendReply, AppendRequest, PingReply, PingRequest, SnapshotAnswer, SnapshotFrame,
+        TransferReply, TransferRequest, VoteReply, VoteRequest,
         peer_server::{Peer, PeerServer},
     };
     use tokio_stream::Stream;
@@ -408,6 +409,10 @@ mod impostor {
             &self,
             _: Request<TransferRequest>,
         ) -> Result<Response<TransferReply>, Status> {
+            self.refuse()
+        }
+
+        async fn ping(&self, _: Request<PingRequest>) -> Result<Response<PingReply>, Status> {
             self.refuse()
         }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use banyan_consensus::{
-    Clock, Consensus, LogPolicy, Member, Preference, ProposeError, RawValues, StartOptions, Status,
-    SystemClock, Timing,
+    Clock, Consensus, LogPolicy, Member, OFFSET_MAX, Preference, ProposeError, RawValues,
+    StartOptions, Status, SystemClock, Timing,
 };
 use banyan_domain::{NodeId, Outcome};
 use banyan_storage::{DigestState, FirstStart, Identity, OpenError, StoreOptions, Stores};
@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     log_policy: LogPolicy,
     timing: Timing,
     pub(crate) preference: Preference,
+    /// So far may clocks be apart for the nodes that are started from now on.
+    pub(crate) clock_offset_max: Duration,
     /// The answer to raw values of the nodes that are started from now on.
     pub(crate) raw_values: RawValues,
     _directory: TempDir,
@@ -95,6 +97,7 @@ impl Cluster {
             log_policy,
             timing: Timing::millis(100, 400, 800),
             preference: Preference::default(),
+            clock_offset_max: OFFSET_MAX,
             raw_values: RawValues::default(),
             _directory: directory,
         }
@@ -164,6 +167,7 @@ impl Cluster {
             log_policy: self.log_policy,
             preference: self.preference.clone(),
             clock: Arc::clone(&node.clock),
+            clock_offset_max: self.clock_offset_max,
             raw_values: self.raw_values,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

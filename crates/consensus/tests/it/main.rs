@@ -12,4 +12,5 @@ mod pki;
 mod raw_values;
 mod recovery;
 mod replication;
+mod skewed_clocks;
 mod suite;

@@ -13,10 +13,11 @@ use std::{
 };
 
 use banyan_consensus::{
-    BarrierError, BarrierWire, Consensus, LogAdapter, LogPolicy, Member, Parts, Preference, Role,
-    SnapshotHandle, StateMachine, SystemClock, Timing, TokioRuntime, TypeConfig, Urgency,
+    BarrierError, BarrierWire, Consensus, LogAdapter, LogPolicy, Member, OFFSET_MAX, Parts,
+    PingWire, Preference, Role, SnapshotHandle, StateMachine, SystemClock, Timing, TokioRuntime,
+    TypeConfig, Urgency,
 };
-use banyan_domain::{NodeId, Position};
+use banyan_domain::{NodeId, Position, Timestamp};
 use banyan_storage::{FirstStart, Identity, StoreOptions, Stores};
 use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture};
 use openraft::{
@@ -198,6 +199,13 @@ impl BarrierWire for NobodyElse {
     }
 }
 
+/// The script has no clocks.
+impl PingWire for NobodyElse {
+    fn ping(&self, _: u64, _: &Member) -> BoxFuture<'static, Result<Timestamp, String>> {
+        std::future::ready(Err("no clock".to_owned())).boxed()
+    }
+}
+
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
@@ -250,7 +258,9 @@ async fn an_answer_to_an_older_append_confirms_no_barrier() {
         preference: Preference::default(),
         busy_for: Arc::new(|| Duration::ZERO),
         clock: Arc::new(SystemClock),
+        clock_offset_max: OFFSET_MAX,
         barriers: Arc::new(NobodyElse),
+        pings: Arc::new(NobodyElse),
     })
     .await
     .expect("consensus starts");

@@ -125,6 +125,7 @@ impl Node {
                 ..Preference::default()
             },
             clock: Arc::new(banyan_consensus::SystemClock),
+            clock_offset_max: banyan_consensus::OFFSET_MAX,
             raw_values,
         }))?;
         let edge = runtime("edge", config.runtime().edge_threads())?;

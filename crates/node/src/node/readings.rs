@@ -20,6 +20,8 @@ pub(super) fn refresh(metrics: &Metrics, consensus: &NodeConsensus, stores: &Sto
         purged: index(status.purged),
         peer_calls_refused: status.peer_calls_refused,
     });
+    let offsets = consensus.clock_offsets().into_iter();
+    metrics.set_voter_clocks(offsets.map(|(node, offset)| (node.get(), offset)));
     // A store that has failed keeps its last figures; the fault itself is in the log and in `/livez`.
     if let Ok(view) = stores.state.view()
         && let (Ok(counters), Ok(applied)) = (view.counters(), view.applied())

@@ -206,6 +206,7 @@ fn is_passing(detail: &ErrorDetail) -> bool {
                 Code::NotLeader
                     | Code::NoLeader
                     | Code::NoQuorum
+                    | Code::ClockSkewed
                     | Code::ShuttingDown
                     | Code::NodeFault
             )

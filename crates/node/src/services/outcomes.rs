@@ -46,6 +46,9 @@ pub(super) fn propose_detail(error: &ProposeError) -> ErrorDetail {
         ProposeError::NoQuorum { retry_after } => {
             ErrorDetail::new(Code::NoQuorum, text).with_retry_after(*retry_after)
         }
+        ProposeError::ClockSkewed { retry_after } => {
+            ErrorDetail::new(Code::ClockSkewed, text).with_retry_after(*retry_after)
+        }
         ProposeError::Overloaded { retry_after } => {
             ErrorDetail::new(Code::Overloaded, text).with_retry_after(*retry_after)
         }

@@ -192,6 +192,8 @@ codes! {
         "the node's journal of access records is full" => "Ask another node; an operator gives this node's journal more room.";
     KeysFull 415 "BNY-0415" "KEYS_FULL" Unavailable ResourceExhausted 503
         "the registry keeps as many idempotency keys as it may" => "Try again later with the same key; keys expire 30 days after they were made.";
+    ClockSkewed 416 "BNY-0416" "CLOCK_SKEWED" Unavailable Unavailable 503
+        "the leader's clock is too far from other voters' clocks" => "Try again with the same key; an operator sets the clocks of the voters.";
 
     NodeFault 501 "BNY-0501" "NODE_FAULT" Fault Internal 500
         "the node met a fault and stops" => "Go to another node; an operator reads this node's log.";
