@@ -58,6 +58,9 @@ where C: RaftTypeConfig
     ///
     /// This flag will be cleared after the progress entry is reset.
     pub(crate) allow_log_reversion: bool,
+
+    /// BANYAN PATCH 4. How far below `searching_end` the next probe starts while nothing is known to match.
+    pub(crate) probe_back: u64,
 }
 
 impl<C> ProgressEntry<C>
@@ -110,7 +113,13 @@ where C: RaftTypeConfig
             inflight: Inflight::None,
             searching_end,
             allow_log_reversion: false,
+            probe_back: 0,
         }
+    }
+
+    /// BANYAN PATCH 4. The next probe goes further back: 16 entries, more than are ever in flight, then four times as far each time.
+    pub(crate) fn probe_further_back(&mut self) {
+        self.probe_back = self.probe_back.saturating_mul(4).max(16);
     }
 }
 
@@ -241,11 +250,21 @@ where C: RaftTypeConfig
         let is_probing = matching_next < self.data.searching_end;
 
         if is_probing {
-            // Probe at the binary-search midpoint, but not below the purge boundary.
-            // `start <= searching_end` still holds: `mid <= searching_end` by construction,
+            // BANYAN PATCH 4. While nothing is known to match, probe from the end: there is the log of nearly every
+            // follower of a new Leader (Ongaro's thesis, section 3.5: `nextIndex`). As published it was searched for in
+            // the whole log by halves, at a round trip and `max_entries` entries for each.
+            //
+            // Otherwise probe at the binary-search midpoint. In either case not below the purge boundary.
+            // `start <= searching_end` still holds: `guess <= searching_end` by construction,
             // and `purge_upto_next <= searching_end` by snapshot condition 1 above.
-            let mid = Self::calc_mid(matching_next, self.data.searching_end);
-            let start = std::cmp::max(mid, purge_upto_next);
+            let guess = if self.matching().is_none() {
+                let from_end = self.data.searching_end.saturating_sub(self.data.probe_back);
+                // With an entry to carry.
+                std::cmp::min(from_end, last_next.saturating_sub(1))
+            } else {
+                Self::calc_mid(matching_next, self.data.searching_end)
+            };
+            let start = std::cmp::max(guess, purge_upto_next);
             let end = std::cmp::min(start + max_entries, last_next);
 
             // Snapshot condition 2: the leader log is fully purged; there is no entry

@@ -441,12 +441,40 @@ fn test_next_send_not_pipeline_without_matching() -> anyhow::Result<()> {
     //      6      10    20
     //
     // NOT pipeline mode: no matching yet.
-    // calc_mid(0, 20) = 0 + 20/16*8 = 8, so the probe starts at 8: prev = log id 7.
+    // BANYAN PATCH 4: the probe starts at the end, 20: prev = log id 19.
     let mut pe = ProgressEntry::<UTConfig>::empty(0, StreamId::new(0), 20);
 
     let res = pe.next_send(&mut new_raft_state(6, 10, 20), 100);
-    assert_eq!(Ok(&inflight_probe(7, 20).with_id(1)), res, "not pipeline: no matching");
+    assert_eq!(Ok(&inflight_probe(19, 20).with_id(1)), res, "not pipeline: no matching");
 
+    Ok(())
+}
+
+/// BANYAN PATCH 4.
+#[test]
+fn test_next_send_probes_back_from_the_end() -> anyhow::Result<()> {
+    // A Leader's log 1..=1000 with nothing purged, and a follower that has entries through 900 of it.
+    let mut pe = ProgressEntry::<UTConfig>::empty(0, StreamId::new(0), 1000);
+    let mut state = new_raft_state(1, 1, 1000);
+    let config = EngineConfig::new_default(0);
+    for (id, prev) in [(1, 999), (2, 982), (3, 917)] {
+        let res = pe.next_send(&mut state, 1024);
+        assert_eq!(Ok(&inflight_probe(prev, 1000).with_id(id)), res);
+        pe.new_updater(&config).update_conflicting(prev, Some(InflightId::new(id)));
+    }
+    let res = pe.next_send(&mut state, 1024);
+    assert_eq!(Ok(&inflight_probe(660, 1000).with_id(4)), res);
+    pe.new_updater(&config).update_matching(Some(log_id(1000)), Some(InflightId::new(4)));
+    let res = pe.next_send(&mut state, 1024);
+    assert!(matches!(res, Ok(Inflight::LogsSince { .. })), "{res:?}");
+
+    // A follower with little in common.
+    let mut pe = ProgressEntry::<UTConfig>::empty(0, StreamId::new(0), 20);
+    for (id, prev) in [(6, 19), (7, 2)] {
+        let res = pe.next_send(&mut state, 8);
+        assert_eq!(Ok(&inflight_probe(prev, prev + 8).with_id(id)), res);
+        pe.new_updater(&config).update_conflicting(prev, Some(InflightId::new(id)));
+    }
     Ok(())
 }
 

@@ -71,6 +71,7 @@ where C: RaftTypeConfig
         }
 
         self.entry.data.searching_end = conflict;
+        self.entry.data.probe_further_back();
 
         // An already matching log id is found lost:
         //
