@@ -4,12 +4,12 @@
 mod admission;
 mod clocks;
 mod cluster;
+mod elections;
 mod fixtures;
 mod leadership;
 mod partitions;
 mod paused_leader;
 mod pki;
-mod probing;
 mod raw_values;
 mod recovery;
 mod replication;

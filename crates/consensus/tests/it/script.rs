@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     heartbeats_taken: AtomicU64,
     /// Index before the first entry of each append, in the order of the appends.
     begins: Mutex<Vec<Option<u64>>>,
+    /// Milliseconds that it takes to save a vote.
+    vote_takes: AtomicU64,
     pub(crate) appends: Semaphore,
     heartbeats: Semaphore,
 }
@@ -54,6 +56,7 @@ impl Peer {
             appends_taken: AtomicU64::new(0),
             heartbeats_taken: AtomicU64::new(0),
             begins: Mutex::default(),
+            vote_takes: AtomicU64::new(0),
             appends: Semaphore::new(Self::FREELY),
             heartbeats: Semaphore::new(Self::FREELY),
         }
@@ -65,6 +68,17 @@ impl Peer {
     pub(crate) fn hold(&self) {
         self.appends.forget_permits(Self::FREELY);
         self.heartbeats.forget_permits(Self::FREELY);
+    }
+
+    /// From now on a vote is saved after so long.
+    pub(crate) fn vote_slowly(&self, takes: Duration) {
+        let millis = u64::try_from(takes.as_millis()).expect("a short time");
+        self.vote_takes.store(millis, Ordering::SeqCst);
+    }
+
+    async fn save_vote(&self) {
+        let takes = self.vote_takes.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(takes)).await;
     }
 
     pub(crate) fn appends_taken(&self) -> u64 {
@@ -174,6 +188,7 @@ impl RaftNetworkV2<C> for Wire {
         request: VoteRequest<C>,
         _: RPCOption,
     ) -> Result<VoteResponse<C>, RPCError<C>> {
+        self.peer.save_vote().await;
         Ok(VoteResponse::new(request.vote, None, true))
     }
 

@@ -1526,7 +1526,9 @@ where
         let vote = vote_req.vote.clone();
         let id = self.id.clone();
         let tx = self.tx_notification.clone();
-        let ttl = Duration::from_millis(self.config.election_timeout_min);
+        // BANYAN PATCH 5. A vote counts until the candidate stands anew, which is not before the longest wait. As
+        // published it was given up after the shortest, while the voter's disk was still saving it.
+        let ttl = Duration::from_millis(self.config.election_timeout_max);
 
         self.broadcast_to_voters(ttl, |target, mut client, option| {
             let req = vote_req.clone();

@@ -1,4 +1,6 @@
-//! A new leader looks first where the logs of its followers nearly always end: where its own does.
+//! What an election costs: votes that come late count, and a new leader looks first where the logs of its followers nearly always end.
+
+use std::time::Duration;
 
 use banyan_consensus::{Role, Status, Timing};
 
@@ -44,5 +46,27 @@ async fn a_new_leader_needs_one_round_trip_to_find_where_followers_are() {
         let begins = peer.begins();
         assert_eq!(begins[0], Some(last), "node {id}: {begins:?}");
     }
+    leader.shutdown(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_that_a_slow_disk_saved_late_still_counts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let timing = Timing::millis(100, 400, 800);
+    let peers = script::peers();
+    // Longer than a candidate's shortest wait, 200 ms, and shorter than its longest.
+    peers
+        .values()
+        .for_each(|peer| peer.vote_slowly(Duration::from_millis(300)));
+    let folder = directory.path().join("data");
+    let (leader, _stores) = script::start(&folder, &peers, timing).await;
+    leader
+        .bootstrap(&script::members(), PATIENCE)
+        .await
+        .expect("it leads, for nobody votes for another");
+    leader
+        .propose(fixtures::envelopes(0..1), PATIENCE)
+        .await
+        .expect("both peers answer");
     leader.shutdown(None).await;
 }
