@@ -92,9 +92,9 @@ fn load(state: &Path) {
     let (options, families) =
         Options::load_latest(state, Env::new().unwrap(), false, cache).unwrap();
     let db = DB::open_cf_descriptors(&options, state, families).unwrap();
-    let (indexes, records) = (
+    let (indexes, markers) = (
         db.cf_handle("indexes").unwrap(),
-        db.cf_handle("records").unwrap(),
+        db.cf_handle("markers").unwrap(),
     );
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
@@ -119,12 +119,12 @@ fn load(state: &Path) {
     ]
     .concat();
     let key = schema::COUNTERS_KEY;
-    db.put_cf_opt(records, key, seal(&key, &counters), &unlogged)
+    db.put_cf_opt(markers, key, seal(&key, &counters), &unlogged)
         .unwrap();
 
     let bytes = || {
         db.flush_cf(indexes).unwrap();
-        db.flush_cf(records).unwrap();
+        db.flush_cf(markers).unwrap();
         db.wait_for_compact(&WaitForCompactOptions::default())
             .unwrap();
         let files = db.property_int_value_cf(indexes, "rocksdb.live-sst-files-size");

@@ -16,7 +16,7 @@ pub enum Kind {
     LogEntry = 1,
     /// A marker beside the log: vote, committed, purged, group.
     LogMarker = 2,
-    /// A value of the `records` or `indexes` family of the state store.
+    /// A value of the state store, of any family.
     StateValue = 3,
     /// An access record of the journal.
     JournalRecord = 4,

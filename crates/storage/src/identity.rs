@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
-/// The format that this program writes. Older ones are upgraded at open, newer ones refused.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format of data directories and checkpoints that this program reads and writes. Any other is refused.
+///
+/// 1: versions, events, audit records and markers shared a column family. 2: each has its own (ADR 0029).
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The incarnation of a cluster that was never recovered from a lost quorum.
 const FIRST_INCARNATION: u64 = 1;
@@ -70,7 +72,7 @@ pub enum IdentityError {
         /// The node number in the configuration.
         configured: u64,
     },
-    /// The directory was written by a newer or unknown format.
+    /// The directory has an older, newer or unknown format.
     #[error("data directory {} has format {found}, this program reads format {FORMAT_VERSION}", path.display())]
     Format {
         /// The data directory.

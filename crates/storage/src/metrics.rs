@@ -100,9 +100,9 @@ pub struct StateMetrics {
     pub flush: Histogram,
     /// Jobs that wait for the apply thread now.
     pub queued: u64,
-    /// Bytes in memtables now, both families.
+    /// Bytes in memtables now, all families.
     pub memtable_bytes: u64,
-    /// Bytes in SST files now, both families.
+    /// Bytes in SST files now, all families.
     pub sst_bytes: u64,
     /// Index through which the state is known to be durable.
     pub durable_applied: u64,

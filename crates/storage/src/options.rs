@@ -8,6 +8,7 @@ use rocksdb::{
 use crate::lock::Hold;
 
 use crate::state::InstallStep;
+use crate::state::schema::Family;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -25,7 +26,8 @@ pub struct StoreOptions {
     pub block_cache_bytes: usize,
     /// Threads for compaction, in this process (all stores, and all nodes that run in it). Default 1; flushes have one more.
     pub background_threads: u32,
-    /// Memtable of each of the two state families. Default 32 MiB; up to four of each may exist while a flush lags.
+    /// Memtable of the indexes of the state. Default 32 MiB. Those of the other families take fixed shares of it, 1 3/8 of it in all.
+    /// All are flushed together as soon as one is full; up to four of each may exist while a flush lags.
     pub state_write_buffer_bytes: usize,
     /// Memtable of the log. Default 32 MiB.
     pub log_write_buffer_bytes: usize,
@@ -175,13 +177,60 @@ impl StoreOptions {
         options
     }
 
-    /// The state: what holds for the database and for both families. WAL off by the writer, atomic flush.
-    fn state_common(&self, shared: &Shared) -> Options {
+    /// The state: what holds for the database and for all families. WAL off by the writer, atomic flush.
+    pub(crate) fn state_database(&self, shared: &Shared) -> Options {
         let mut options = self.common(shared);
         options.set_atomic_flush(true);
         options.set_enable_pipelined_write(false);
         options.set_write_buffer_size(self.state_write_buffer_bytes);
         options.set_max_write_buffer_number(4);
+        // The apply thread must not be slowed down for a compaction that two cores will do later.
+        options.set_level_zero_file_num_compaction_trigger(8);
+        options.set_level_zero_slowdown_writes_trigger(48);
+        options.set_level_zero_stop_writes_trigger(96);
+        options
+    }
+
+    /// A family of the state, with its share of [`state_write_buffer_bytes`](StoreOptions::state_write_buffer_bytes).
+    pub(crate) fn state_family(&self, family: Family, shared: &Shared) -> Options {
+        let mut options = match family {
+            Family::Markers => self.state_rewritten(shared, false),
+            Family::Versions | Family::Events | Family::Audit => self.state_growing(shared),
+            Family::Indexes => {
+                let mut options = self.state_rewritten(shared, true);
+                // Most look-ups by number, name, form and idempotency key are for absent keys while a population is loaded.
+                options.set_memtable_prefix_bloom_ratio(0.1);
+                options.set_memtable_whole_key_filtering(true);
+                options
+            }
+        };
+        // All families are flushed with the first that is full. With these shares none of those that grow is full long before the others:
+        // a registration takes about 400 bytes of versions, 140 of audit, 70 of events. Markers take 200 bytes a group, which may be
+        // as small as one command.
+        let eighths = match family {
+            Family::Indexes => 8,
+            Family::Versions => 6,
+            Family::Audit | Family::Markers => 2,
+            Family::Events => 1,
+        };
+        options.set_write_buffer_size(self.state_write_buffer_bytes / 8 * eighths);
+        options
+    }
+
+    /// Keys that grow, read by scans and by reverse order.
+    fn state_growing(&self, shared: &Shared) -> Options {
+        let mut options = self.state_database(shared);
+        options.set_block_based_table_factory(&Self::table(shared, false));
+        // The same at all levels: files that do not overlap then move down without being written again. RocksDB never moves a file
+        // to a level of another compression, and looks for such files in level 0 only where no compression is set by level.
+        options.set_compression_type(DBCompressionType::Zstd);
+        options
+    }
+
+    /// Keys that are changed in no order: files overlap and are merged, so that what is merged soon is not compressed.
+    fn state_rewritten(&self, shared: &Shared, bloom: bool) -> Options {
+        let mut options = self.state_database(shared);
+        options.set_block_based_table_factory(&Self::table(shared, bloom));
         options.set_compression_per_level(&[
             DBCompressionType::None,
             DBCompressionType::None,
@@ -192,30 +241,6 @@ impl StoreOptions {
             DBCompressionType::Zstd,
         ]);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
-        // The apply thread must not be slowed down for a compaction that two cores will do later.
-        options.set_level_zero_file_num_compaction_trigger(8);
-        options.set_level_zero_slowdown_writes_trigger(48);
-        options.set_level_zero_stop_writes_trigger(96);
-        options
-    }
-
-    pub(crate) fn state_database(&self, shared: &Shared) -> Options {
-        self.state_common(shared)
-    }
-
-    /// Versions, events, audit: keys that mostly grow, read by scans and by reverse order.
-    pub(crate) fn state_records(&self, shared: &Shared) -> Options {
-        let mut options = self.state_common(shared);
-        options.set_block_based_table_factory(&Self::table(shared, false));
-        options
-    }
-
-    /// Look-ups by number, name, form and idempotency key: most are for absent keys while a population is loaded.
-    pub(crate) fn state_indexes(&self, shared: &Shared) -> Options {
-        let mut options = self.state_common(shared);
-        options.set_block_based_table_factory(&Self::table(shared, true));
-        options.set_memtable_prefix_bloom_ratio(0.1);
-        options.set_memtable_whole_key_filtering(true);
         options
     }
 

@@ -173,7 +173,7 @@ impl StorageSettings {
         self.block_cache
     }
 
-    /// One memtable of the state store.
+    /// The memtable of the state's indexes; the memtables of its other families take up to 1.4 times as much beside it.
     #[must_use]
     pub fn memtable(&self) -> ByteCount {
         self.memtable

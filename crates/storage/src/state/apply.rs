@@ -347,14 +347,14 @@ impl Group<'_> {
     fn finish(mut self) -> Self {
         if let Some(applied) = self.applied {
             self.changes.put(
-                Family::Records,
+                Family::Markers,
                 &schema::APPLIED_KEY,
                 &markers::encode_applied(applied),
             );
         }
         if let Some(membership) = &self.membership {
             self.changes
-                .put(Family::Records, &schema::MEMBERSHIP_KEY, membership);
+                .put(Family::Markers, &schema::MEMBERSHIP_KEY, membership);
         }
         self
     }
@@ -365,7 +365,7 @@ fn stage(changes: &mut Changes, mutation: &Mutation) {
     let person_bytes = |person: &banyan_domain::PersonId| person.get().to_be_bytes();
     match mutation {
         Mutation::PutVersion(version) => changes.put(
-            Family::Records,
+            Family::Versions,
             &schema::version_key(version.person, version.version),
             &record::encode_version(version),
         ),
@@ -422,19 +422,19 @@ fn stage(changes: &mut Changes, mutation: &Mutation) {
         }
         Mutation::AppendEvent(event) => {
             changes.put(
-                Family::Records,
+                Family::Events,
                 &schema::event_key(event.sequence),
                 &record::encode_event(event),
             );
         }
         Mutation::AppendAudit(audit) => changes.put(
-            Family::Records,
+            Family::Audit,
             &schema::audit_key(audit.position.index, audit.ordinal),
             &record::encode_audit(audit),
         ),
         Mutation::PutCounters(counters) => {
             changes.put(
-                Family::Records,
+                Family::Markers,
                 &schema::COUNTERS_KEY,
                 &markers::encode_counters(counters),
             );

@@ -98,7 +98,7 @@ impl Core {
         published.durable = published.durable.max(Some(applied));
     }
 
-    /// Flushes both families and remembers how far the state is durable.
+    /// Flushes all families at once and remembers how far the state is durable.
     pub(super) fn flush(&self) -> Result<Option<Applied>, Fault> {
         self.fault.check()?;
         let generation = self.current();
@@ -107,10 +107,10 @@ impl Core {
             return Ok(applied);
         }
         let started = std::time::Instant::now();
-        let families = [
-            generation.family(Family::Records)?,
-            generation.family(Family::Indexes)?,
-        ];
+        let families = Family::ALL
+            .into_iter()
+            .map(|family| generation.family(family))
+            .collect::<Result<Vec<_>, Fault>>()?;
         generation
             .db
             .flush_cfs_opt(&families, &rocksdb::FlushOptions::default())

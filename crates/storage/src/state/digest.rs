@@ -1,6 +1,6 @@
 //! Digests of the state at marked positions: the proof that two nodes hold the same.
 //!
-//! The digest covers every logical key and plain value of both families, in key order:
+//! The digest covers every logical key and plain value of all families, in key order:
 //! `BLAKE3(for each: key length u32 LE | key | value length u32 LE | value)`. It does not depend on how the log was grouped
 //! into batches, on flushes, on file boundaries, or on the codec. Nothing node-local is in the state.
 
@@ -106,8 +106,8 @@ pub(super) fn hash(reader: &Reader<'_>) -> Result<([u8; 32], u64), String> {
     let mut hasher = blake3::Hasher::new();
     let mut chunk = Vec::with_capacity(CHUNK + 4096);
     let mut entries = 0;
-    // Tags of the families do not mix: all of Records come before all of Indexes.
-    for family in [Family::Records, Family::Indexes] {
+    // Families stand in the order of their tags and do not share any, so that this is the order of all keys.
+    for family in Family::ALL {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(1 << 20);

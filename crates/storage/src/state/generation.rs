@@ -17,6 +17,9 @@ use crate::stores::OpenError;
 
 const POINTER: &str = "CURRENT";
 
+/// Seconds; RocksDB's name for it. It has no setter in Rust.
+const REWRITE_DELAY: &str = "bottommost_file_compaction_delay";
+
 /// One opened state database.
 pub(crate) struct Generation {
     pub(super) db: DB,
@@ -40,6 +43,13 @@ impl Generation {
             &directory,
             families(options, shared),
         )?;
+        for family in [Family::Versions, Family::Events, Family::Audit] {
+            if let Some(handle) = db.cf_handle(family.name()) {
+                // By default RocksDB writes every file that has reached the last level once more as soon as no snapshot needs the sequence
+                // numbers in it, for the sake of what was overwritten or deleted. Here nothing is. The longest delay there is: 136 years.
+                db.set_options_cf(handle, &[(REWRITE_DELAY, "4294967295")])?;
+            }
+        }
         Ok(Self {
             db,
             number,
@@ -57,11 +67,11 @@ impl Generation {
 
 /// The column families with their options. `default` stays empty.
 pub(super) fn families(options: &StoreOptions, shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
-    vec![
-        ColumnFamilyDescriptor::new("default", options.state_database(shared)),
-        ColumnFamilyDescriptor::new(Family::Records.name(), options.state_records(shared)),
-        ColumnFamilyDescriptor::new(Family::Indexes.name(), options.state_indexes(shared)),
-    ]
+    let default = ColumnFamilyDescriptor::new("default", options.state_database(shared));
+    let own = Family::ALL.into_iter().map(|family| {
+        ColumnFamilyDescriptor::new(family.name(), options.state_family(family, shared))
+    });
+    std::iter::once(default).chain(own).collect()
 }
 
 /// Where generation `number` lies.
@@ -114,7 +124,10 @@ pub(super) struct Reader<'a> {
     pub(super) options: ReadOptions,
     pub(super) snapshot: Snapshot<'a>,
     pub(super) db: &'a DB,
-    pub(super) records: &'a ColumnFamily,
+    markers: &'a ColumnFamily,
+    pub(super) versions: &'a ColumnFamily,
+    events: &'a ColumnFamily,
+    audit: &'a ColumnFamily,
     pub(super) indexes: &'a ColumnFamily,
 }
 
@@ -128,14 +141,20 @@ impl<'a> Reader<'a> {
             options,
             snapshot,
             db,
-            records: generation.family(Family::Records)?,
+            markers: generation.family(Family::Markers)?,
+            versions: generation.family(Family::Versions)?,
+            events: generation.family(Family::Events)?,
+            audit: generation.family(Family::Audit)?,
             indexes: generation.family(Family::Indexes)?,
         })
     }
 
     pub(super) fn family(&self, family: Family) -> &'a ColumnFamily {
         match family {
-            Family::Records => self.records,
+            Family::Markers => self.markers,
+            Family::Versions => self.versions,
+            Family::Events => self.events,
+            Family::Audit => self.audit,
             Family::Indexes => self.indexes,
         }
     }

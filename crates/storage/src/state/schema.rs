@@ -5,12 +5,12 @@
 //!
 //! | tag | family | record | key after the tag | value |
 //! |---|---|---|---|---|
-//! | 0x01 | records | META applied | 0x01 | term 8, index 8, time in ms 8 |
+//! | 0x01 | markers | META applied | 0x01 | term 8, index 8, time in ms 8 |
 //! | | | META membership | 0x02 | bytes of the consensus crate |
 //! | | | META counters | 0x03 | next person 8, next event 8, persons 8, last time in ms 8, stored keys 8, first of them 16 (zero: none) |
-//! | 0x10 | records | VERSION | person 8, complement of the version 4 (newest first) | `StoredVersion` |
-//! | 0x11 | records | EVENT | sequence 8 | `StoredEvent` |
-//! | 0x12 | records | AUDIT | log index 8, ordinal in the entry 4 | `StoredAudit` |
+//! | 0x10 | versions | VERSION | person 8, complement of the version 4 (newest first) | `StoredVersion` |
+//! | 0x11 | events | EVENT | sequence 8 | `StoredEvent` |
+//! | 0x12 | audit | AUDIT | log index 8, ordinal in the entry 4 | `StoredAudit` |
 //! | 0x20 | indexes | PIN | the 12 digits as a number 5 | person 8 |
 //! | 0x21 | indexes | CMND | the 9 digits as a number 4 | person 8 |
 //! | 0x22 | indexes | FORM | document kind 1, length of the area 1, area, length of the office 2, office, number | person 8 |
@@ -22,28 +22,50 @@
 //!
 //! Reserved: 0x02 to 0x0f further markers (feature level, roles); 0x13 cards, 0x14 requests, 0x15 residence files,
 //! 0x16 subscriptions; 0x25 residence file numbers, 0x26 card numbers, 0x27 units to persons; 0x30 to 0x3f sealing keys' epochs.
-//! 0x24 was the outcome under a key before keys expired. All tags of `records` are below those of `indexes`: the digest runs over both in key order.
+//! 0x24 was the outcome under a key before keys expired. Families do not share tags, and stand
+//! in the order of their tags: the digest runs over them one after another, and so over all keys in order.
 
 use banyan_domain::{
     AreaCode, Cmnd, EventSequence, FormKey, IdempotencyKey, NameKey, PersonId, Pin, PinBucket,
     PinPage, Principal, ProvinceCode, VersionNumber,
 };
 
-/// The column families.
+/// The column families, in the order of their tags.
+///
+/// Each kind of key that grows has a family of its own: in one that they share, every flushed file would span the keys of all of them and
+/// overlap every other file, and compaction would write everything again and again instead of moving files that it need not open (ADR 0029).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
-    /// Versions, events, audit, markers: keys that grow.
-    Records,
+    /// What is rewritten with every group: position, membership, counters.
+    Markers,
+    /// Versions of persons: keys that grow while persons are registered; a correction puts one among those of its person.
+    Versions,
+    /// Events, by sequence: keys that only grow.
+    Events,
+    /// Audit records, by position: keys that only grow.
+    Audit,
     /// What leads to a person or an outcome: keys in no order, with filters for absent ones.
     Indexes,
 }
 
 impl Family {
+    /// All of them, in the order of their tags.
+    pub const ALL: [Self; 5] = [
+        Self::Markers,
+        Self::Versions,
+        Self::Events,
+        Self::Audit,
+        Self::Indexes,
+    ];
+
     /// Its name in RocksDB.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Records => "records",
+            Self::Markers => "markers",
+            Self::Versions => "versions",
+            Self::Events => "events",
+            Self::Audit => "audit",
             Self::Indexes => "indexes",
         }
     }

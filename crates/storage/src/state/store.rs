@@ -215,7 +215,7 @@ impl StateStore {
         self.0.readers.read(work)
     }
 
-    /// Makes what is applied durable, both families at once. Resolves with the position that is durable then.
+    /// Makes what is applied durable, all families at once. Resolves with the position that is durable then.
     ///
     /// # Errors
     /// The sticky fault.
@@ -294,7 +294,7 @@ impl StateStore {
         let core = &self.0.core;
         let generation = core.current();
         let sum = |property: &str| {
-            [Family::Records, Family::Indexes]
+            Family::ALL
                 .into_iter()
                 .filter_map(|family| generation.family(family).ok())
                 .map(|family| int_property(&generation.db, Some(family), property))

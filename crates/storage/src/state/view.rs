@@ -64,7 +64,7 @@ impl ReadView {
     /// # Errors
     /// [`ViewFault`].
     pub fn applied(&self) -> Result<Option<Applied>, ViewFault> {
-        self.get(Family::Records, &schema::APPLIED_KEY, decode_applied)
+        self.get(Family::Markers, &schema::APPLIED_KEY, decode_applied)
     }
 
     /// The membership, in the bytes of the consensus crate; none if none was ever applied.
@@ -72,7 +72,7 @@ impl ReadView {
     /// # Errors
     /// [`ViewFault`].
     pub fn membership(&self) -> Result<Option<Bytes>, ViewFault> {
-        self.get(Family::Records, &schema::MEMBERSHIP_KEY, |plain| {
+        self.get(Family::Markers, &schema::MEMBERSHIP_KEY, |plain| {
             Ok(Bytes::copy_from_slice(plain))
         })
     }
@@ -146,7 +146,7 @@ impl ReadView {
         version: VersionNumber,
     ) -> Result<Option<PersonVersion>, ViewFault> {
         self.get(
-            Family::Records,
+            Family::Versions,
             &schema::version_key(person, version),
             |plain| record::decode_version(person, version, plain).map_err(fault),
         )
@@ -182,7 +182,7 @@ impl ReadView {
     ) -> Result<Vec<Event>, ViewFault> {
         let mut events = Vec::new();
         self.scan(
-            Family::Records,
+            Family::Events,
             &schema::event_key(sequence),
             &[schema::EVENT + 1],
             |key, plain| {
@@ -210,7 +210,7 @@ impl ReadView {
     ) -> Result<Vec<AuditRecord>, ViewFault> {
         let mut records = Vec::new();
         self.scan(
-            Family::Records,
+            Family::Audit,
             &schema::audit_key(index, ordinal),
             &[schema::AUDIT + 1],
             |key, plain| {
@@ -285,7 +285,7 @@ impl ReadView {
     ) -> Result<(), ViewFault> {
         let newest = schema::version_key(person, VersionNumber(u32::MAX));
         let oldest = schema::version_key(person, VersionNumber(0));
-        self.scan(Family::Records, &newest, &oldest, |key, plain| {
+        self.scan(Family::Versions, &newest, &oldest, |key, plain| {
             let (person, version) = schema::parse_version_key(key)
                 .ok_or_else(|| fault("a VERSION key has a wrong length"))?;
             record::decode_version(person, version, plain)
@@ -349,7 +349,7 @@ impl View for ReadView {
         version: VersionNumber,
     ) -> Result<Option<PersonVersion>, ViewFault> {
         let key = schema::version_key(person, version);
-        self.get(Family::Records, &key, |plain| {
+        self.get(Family::Versions, &key, |plain| {
             record::decode_version(person, version, plain).map_err(fault)
         })
     }
@@ -433,7 +433,7 @@ impl View for ReadView {
 
     fn counters(&self) -> Result<Counters, ViewFault> {
         Ok(self
-            .get(Family::Records, &schema::COUNTERS_KEY, decode_counters)?
+            .get(Family::Markers, &schema::COUNTERS_KEY, decode_counters)?
             .unwrap_or_default())
     }
 }

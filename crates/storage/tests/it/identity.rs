@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use banyan_storage::{FirstStart, Identity, IdentityError, OpenError, Stores};
+use banyan_storage::{FORMAT_VERSION, FirstStart, Identity, IdentityError, OpenError, Stores};
 
 use crate::fixture::{append, identity, open, open_again, options, try_open};
 use crate::workload::Workload;
@@ -49,22 +49,35 @@ fn another_cluster_or_node_is_refused_with_both_names() {
 }
 
 #[test]
-fn another_format_is_refused() {
+fn another_format_is_refused_older_or_newer() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));
     let file = directory.path().join("identity.json");
-    let text = fs::read_to_string(&file)
-        .unwrap()
-        .replace("\"format\": 1", "\"format\": 2");
-    fs::write(&file, text).unwrap();
-    let error = try_open(directory.path()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            OpenError::Identity(IdentityError::Format { found: 2, .. })
-        ),
-        "{error}"
-    );
+    let own = fs::read_to_string(&file).unwrap();
+    for format in [FORMAT_VERSION - 1, FORMAT_VERSION + 1] {
+        let line = format!("\"format\": {FORMAT_VERSION}");
+        let other = own.replace(&line, &format!("\"format\": {format}"));
+        assert_ne!(own, other);
+        fs::write(&file, &other).unwrap();
+        let error = try_open(directory.path()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                OpenError::Identity(IdentityError::Format { found, .. }) if found == format
+            ),
+            "{error}"
+        );
+        let (found, expected) = (
+            format!("format {format},"),
+            format!("format {FORMAT_VERSION}"),
+        );
+        let text = error.to_string();
+        assert!(text.contains(&found) && text.ends_with(&expected), "{text}");
+        // Nothing was changed: the program of that format still opens it.
+        assert_eq!(fs::read_to_string(&file).unwrap(), other);
+    }
+    fs::write(&file, &own).unwrap();
+    drop(open(directory.path()));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use banyan_storage::{
-    Applied, Checkpoint, CheckpointManifest, Incoming, InstallError, InstallStep, StoreOptions,
-    Stores, VerifyError,
+    Applied, Checkpoint, CheckpointManifest, FORMAT_VERSION, Incoming, InstallError, InstallStep,
+    StoreOptions, Stores, VerifyError,
 };
 
 use crate::crash::spawn;
@@ -276,9 +276,14 @@ fn names_that_lead_outside_are_refused() {
         }
         assert!(stores.state.begin_install(manifest).is_err(), "{name:?}");
     }
-    let mut manifest = checkpoint.manifest().clone();
-    manifest.format = 99;
-    assert!(stores.state.begin_install(manifest).is_err());
+    for format in [FORMAT_VERSION - 1, FORMAT_VERSION + 1] {
+        let mut manifest = checkpoint.manifest().clone();
+        manifest.format = format;
+        let error = stores.state.begin_install(manifest).unwrap_err();
+        let text =
+            format!("checkpoint has format {format}, this program reads format {FORMAT_VERSION}");
+        assert!(error.to_string().contains(&text), "{error}");
+    }
 }
 
 #[test]

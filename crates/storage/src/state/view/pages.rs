@@ -27,7 +27,9 @@ impl ReadView {
         // The keys stand newest first: oldest first is backwards, and no version has a smaller key than the newest possible one.
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(schema::version_key(person, VersionNumber(u32::MAX)));
-        let mut iterator = reader.snapshot.raw_iterator_cf_opt(reader.records, options);
+        let mut iterator = reader
+            .snapshot
+            .raw_iterator_cf_opt(reader.versions, options);
         iterator.seek_for_prev(schema::version_key(person, VersionNumber(first)));
         while let Some((key, value)) = iterator.item() {
             let (person, version) = schema::parse_version_key(key)
@@ -112,7 +114,9 @@ impl<'a> Newest<'a> {
         let mut options = ReadOptions::default();
         options.fill_cache(fill_cache);
         options.set_iterate_upper_bound([schema::VERSION + 1]);
-        let iterator = reader.snapshot.raw_iterator_cf_opt(reader.records, options);
+        let iterator = reader
+            .snapshot
+            .raw_iterator_cf_opt(reader.versions, options);
         Self(iterator)
     }
 
