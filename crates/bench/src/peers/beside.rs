@@ -8,7 +8,6 @@ use super::{Bench, say};
 use crate::figures::Figures;
 use crate::load::{self, Failure, Target, Window};
 use crate::plan::Phase;
-use crate::ratios::median;
 use crate::rows::{Row, System};
 use crate::systems::banyan::{self, BATCH, Banyan, Batches, VOTERS};
 use crate::systems::etcd::{self, Etcd, Gets, Puts, Values};
@@ -204,15 +203,15 @@ impl Targets {
         })
     }
 
-    /// At a share of what the same client carried so far in this run.
+    /// At a share of what the same client carried just before: the registry grows from alternation to alternation, and what was carried then is not its
+    /// capacity any more.
     async fn steady(&self, bench: &Bench) -> anyhow::Result<Figures> {
         let of_streams = |run: &&crate::results::Run| run.row == Row::RegistryStreamWrites;
-        let runs = bench.results.runs.iter().filter(of_streams);
-        let carried: Vec<f64> = runs.map(|run| run.figures.per_second).collect();
-        let capacity =
-            median(&carried).context("the capacity of streams was not measured in this run")?;
+        let before = bench.results.runs.iter().rfind(of_streams);
+        let capacity = before.context("the capacity of streams was not measured in this run")?;
+        let rate = capacity.figures.per_second * STEADY;
         let target = &self.stream_writes;
-        Ok(load::open(target, OUTSTANDING, capacity * STEADY, bench.plan.window).await)
+        Ok(load::open(target, OUTSTANDING, rate, bench.plan.window).await)
     }
 }
 
@@ -255,6 +254,6 @@ fn settings(bench: &mut Bench) {
         "load",
         "one generator and one histogram for all, on one runtime; a client has one connection of its own and one call under way; \
          streams: one client of Banyan's library with 256 callers; batches: 4 clients with 500 records each; capacity of the open loop: what \
-         that client's streams carried in this run, median so far; all systems run all the time, one at a time gets load",
+         that client's streams carried in the same alternation; all systems run all the time, one at a time gets load",
     );
 }
