@@ -44,8 +44,9 @@ pub use metrics::{Histogram, JournalMetrics, LatencyCounter, LogMetrics, Metrics
 pub use options::StoreOptions;
 pub use pending::Pending;
 pub use state::{
-    Applied, Checkpoint, CheckpointFile, CheckpointManifest, DigestState, EntryKind, EntryResult,
-    Found, Incoming, InstallError, InstallStep, ManifestError, RawValue, ReadView, ReadersBusy,
-    StateEntry, StateStore, VerifiedCheckpoint, VerifyError, schema,
+    Applied, Changes, Checkpoint, CheckpointFile, CheckpointManifest, Decided, DigestState,
+    EntryKind, EntryResult, Found, GroupBounds, Incoming, InstallError, InstallStep, ManifestError,
+    RawValue, ReadView, ReadersBusy, Records, Snapshot, StateEntry, StateStore, StateView,
+    VerifiedCheckpoint, VerifyError, decide, open, schema,
 };
-pub use stores::{OpenError, Stores};
+pub use stores::{OpenError, Stores, purge_allowed};

@@ -7,8 +7,8 @@ use rocksdb::{
 
 use crate::lock::Hold;
 
-use crate::state::InstallStep;
 use crate::state::schema::Family;
+use crate::state::{GroupBounds, InstallStep};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -97,6 +97,14 @@ impl Shared {
 }
 
 impl StoreOptions {
+    pub(crate) fn group_bounds(&self) -> GroupBounds {
+        GroupBounds {
+            bytes: self.apply_group_bytes,
+            commands: self.apply_group_commands,
+            conformance: self.conformance,
+        }
+    }
+
     /// Makes the cache, and sizes the thread pools of the process.
     pub(crate) fn share(&self, hold: Hold) -> Result<Shared, rocksdb::Error> {
         let mut env = Env::new()?;

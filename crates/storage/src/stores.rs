@@ -178,13 +178,8 @@ impl Stores {
             .state
             .durable_applied()
             .map(|applied| applied.position.index);
-        if !self.state.relaxed() && durable.is_none_or(|durable| durable < index) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "log purge through {index} refused: the state is durable through {durable:?}"
-                ),
-            ));
+        if !self.state.relaxed() {
+            purge_allowed(durable, index)?;
         }
         self.log.purge(index, marker, done)
     }
@@ -210,6 +205,21 @@ impl Stores {
             journal: self.journal.metrics(),
         }
     }
+}
+
+/// Whether the log may be purged through `index`, when the state is durable through `durable`: after a crash the log must hold whatever the state
+/// has lost.
+///
+/// # Errors
+/// `InvalidInput` when it may not.
+pub fn purge_allowed(durable: Option<u64>, index: u64) -> io::Result<()> {
+    if durable.is_some_and(|durable| durable >= index) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("log purge through {index} refused: the state is durable through {durable:?}"),
+    ))
 }
 
 /// Writes a synced group without content, and waits for it by means that work on any thread.

@@ -1,9 +1,11 @@
 //! The log store as openraft wants it: entries, vote and commit position over `banyan_storage`.
 
+mod disk;
 mod reader;
 mod size;
 mod store;
 
+pub use disk::LogDisk;
 pub use reader::LogReader;
 pub use size::LogSize;
 pub use store::LogAdapter;

@@ -7,14 +7,14 @@ use std::{
     ops::{Bound, Range, RangeBounds},
 };
 
-use banyan_storage::LogStore;
+use banyan_storage::Stores;
 use banyan_wire::internal_v1 as wire;
 use futures::Stream;
 use openraft::{OptionalSend, RaftLogReader};
 use openraft_rt::AsyncRuntime;
 use prost::Message as _;
 
-use super::{READ_BYTES_MAX, store::damaged};
+use super::{LogDisk, READ_BYTES_MAX, store::damaged};
 use crate::{
     network::messages::ballot_from_wire,
     payload,
@@ -26,12 +26,12 @@ use crate::{
 const NEAR_ENTRIES: u64 = 32;
 
 /// Reads entries and the vote.
-pub struct LogReader<R> {
-    log: LogStore,
+pub struct LogReader<R, D = Stores> {
+    log: D,
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> Clone for LogReader<R> {
+impl<R, D: Clone> Clone for LogReader<R, D> {
     fn clone(&self) -> Self {
         Self {
             log: self.log.clone(),
@@ -40,14 +40,14 @@ impl<R> Clone for LogReader<R> {
     }
 }
 
-impl<R> Debug for LogReader<R> {
+impl<R, D> Debug for LogReader<R, D> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("LogReader")
     }
 }
 
-impl<R: AsyncRuntime> LogReader<R> {
-    pub(super) fn new(log: LogStore) -> Self {
+impl<R: AsyncRuntime, D: LogDisk> LogReader<R, D> {
+    pub(super) fn new(log: D) -> Self {
         Self {
             log,
             runtime: PhantomData,
@@ -148,7 +148,7 @@ fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
     start..end
 }
 
-impl<R: AsyncRuntime> RaftLogReader<TypeConfig<R>> for LogReader<R> {
+impl<R: AsyncRuntime, D: LogDisk> RaftLogReader<TypeConfig<R>> for LogReader<R, D> {
     async fn try_get_log_entries<RB>(&mut self, range: RB) -> Result<Vec<Entry>, io::Error>
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,

@@ -13,44 +13,44 @@ use openraft_rt::AsyncRuntime;
 use prost::Message as _;
 use tokio::sync::oneshot;
 
-use super::{LogSize, reader::LogReader};
+use super::{LogDisk, LogSize, reader::LogReader};
 use crate::{
     network::messages::{ballot_to_wire, log_id_from_wire, log_id_to_wire},
     payload,
     types::{LogId, TypeConfig, Vote},
 };
 
-/// openraft's log storage over the log of a data directory.
+/// openraft's log storage over the log of a data directory, or over another [`LogDisk`].
 ///
 /// `append` returns once the entries can be read, and reports when they are durable; the vote is durable on return; both
 /// go through one queue, so that their order on disk is the order of the calls.
-pub struct LogAdapter<R> {
-    stores: Stores,
+pub struct LogAdapter<R, D = Stores> {
+    disk: D,
     size: LogSize,
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> Clone for LogAdapter<R> {
+impl<R, D: Clone> Clone for LogAdapter<R, D> {
     fn clone(&self) -> Self {
         Self {
-            stores: self.stores.clone(),
+            disk: self.disk.clone(),
             size: self.size.clone(),
             runtime: PhantomData,
         }
     }
 }
 
-impl<R> fmt::Debug for LogAdapter<R> {
+impl<R, D> fmt::Debug for LogAdapter<R, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LogAdapter")
     }
 }
 
-impl<R> LogAdapter<R> {
-    /// Over the stores of this node.
-    pub fn new(stores: Stores) -> Self {
+impl<R, D: LogDisk> LogAdapter<R, D> {
+    /// Over the disk of this node.
+    pub fn new(disk: D) -> Self {
         Self {
-            stores,
+            disk,
             size: LogSize::default(),
             runtime: PhantomData,
         }
@@ -64,7 +64,7 @@ impl<R> LogAdapter<R> {
 
     /// The last log id that was purged.
     fn purged(&self) -> Result<Option<LogId>, io::Error> {
-        let Some(marker) = self.stores.log.bounds().purged_marker else {
+        let Some(marker) = self.disk.bounds().purged_marker else {
             return Ok(None);
         };
         let position =
@@ -94,15 +94,14 @@ fn waiter() -> (LogDone, impl Future<Output = io::Result<()>>) {
     (callback, future)
 }
 
-impl<R: AsyncRuntime> RaftLogStorage<TypeConfig<R>> for LogAdapter<R> {
-    type LogReader = LogReader<R>;
+impl<R: AsyncRuntime, D: LogDisk> RaftLogStorage<TypeConfig<R>> for LogAdapter<R, D> {
+    type LogReader = LogReader<R, D>;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig<R>>, io::Error> {
         let last_purged_log_id = self.purged()?;
-        let last_log_id = match self.stores.log.bounds().last {
+        let last_log_id = match self.disk.bounds().last {
             Some(last) => self
-                .stores
-                .log
+                .disk
                 .read(last..last + 1, 1)?
                 .first()
                 .map(|record| LogId::new_term_index(record.term, record.index)),
@@ -115,13 +114,12 @@ impl<R: AsyncRuntime> RaftLogStorage<TypeConfig<R>> for LogAdapter<R> {
     }
 
     async fn get_log_reader(&mut self) -> Self::LogReader {
-        LogReader::new(self.stores.log.clone())
+        LogReader::new(self.disk.clone())
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let (done, saved) = waiter();
-        self.stores
-            .log
+        self.disk
             .save_vote(ballot_to_wire(vote).encode_to_vec().into(), done)?;
         saved.await
     }
@@ -129,18 +127,12 @@ impl<R: AsyncRuntime> RaftLogStorage<TypeConfig<R>> for LogAdapter<R> {
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         let bytes = committed.map(|log_id| log_id_to_wire(&log_id).encode_to_vec());
         // Queued and not synced: it only saves re-learning the commit position after a restart.
-        self.stores
-            .log
+        self.disk
             .save_committed(bytes.map_or_else(Bytes::new, Bytes::from))
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        let Some(bytes) = self
-            .stores
-            .log
-            .read_committed()
-            .filter(|bytes| !bytes.is_empty())
-        else {
+        let Some(bytes) = self.disk.read_committed().filter(|bytes| !bytes.is_empty()) else {
             return Ok(None);
         };
         let position =
@@ -168,7 +160,7 @@ impl<R: AsyncRuntime> RaftLogStorage<TypeConfig<R>> for LogAdapter<R> {
         for record in &records {
             self.size.appended(record.index, record.bytes.len());
         }
-        self.stores.log.append(
+        self.disk.append(
             records,
             Box::new(move |result| callback.io_completed(result)),
         )
@@ -178,7 +170,7 @@ impl<R: AsyncRuntime> RaftLogStorage<TypeConfig<R>> for LogAdapter<R> {
         let index = last_log_id.map(|log_id| log_id.index);
         self.size.truncated_after(index);
         let (done, truncated) = waiter();
-        self.stores.log.truncate_after(index, done)?;
+        self.disk.truncate_after(index, done)?;
         // Durable on return although openraft does not ask for it: rare, and one thing less to reason about after a crash.
         truncated.await
     }
@@ -186,7 +178,7 @@ impl<R: AsyncRuntime> RaftLogStorage<TypeConfig<R>> for LogAdapter<R> {
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
         self.size.purged_through(log_id.index);
         let (done, purged) = waiter();
-        self.stores.purge_log(
+        self.disk.purge(
             log_id.index,
             log_id_to_wire(&log_id).encode_to_vec().into(),
             done,

@@ -6,12 +6,9 @@
 use std::{fmt, io, marker::PhantomData};
 
 use banyan_domain::Position;
-use banyan_storage::{
-    Checkpoint, EntryKind, EntryResult, InstallError, Pending, StateEntry, StateStore,
-    VerifiedCheckpoint,
-};
+use banyan_storage::{EntryKind, EntryResult, InstallError, StateEntry, StateStore};
 use banyan_wire::internal_v1::RawValue;
-use futures::{FutureExt as _, Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture};
 use openraft::{
     EntryPayload, OptionalSend,
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
@@ -19,6 +16,7 @@ use openraft::{
 };
 use openraft_rt::AsyncRuntime;
 
+use super::StateDisk;
 use super::snapshot::{
     SnapshotBuilder, SnapshotHandle, membership_from_bytes, membership_to_bytes, of_checkpoint,
 };
@@ -39,26 +37,23 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Payloads above this are decoded off the runtime: a thousand commands take milliseconds, in which heartbeats would wait.
 const DECODE_INLINE_BYTES: usize = 16 << 10;
 
-/// Bytes that a local copy of a checkpoint moves at once.
-const COPY_BYTES: usize = 1 << 20;
-
-/// openraft's state machine over the state store of a data directory.
-pub struct StateMachine<R> {
-    state: StateStore,
+/// openraft's state machine over the state store of a data directory, or over another [`StateDisk`].
+pub struct StateMachine<R, S = StateStore> {
+    state: S,
     fresh: FreshAsOf,
     raw_values: RawValues,
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> fmt::Debug for StateMachine<R> {
+impl<R, S> fmt::Debug for StateMachine<R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StateMachine")
     }
 }
 
-impl<R> StateMachine<R> {
-    /// Over the state store of this node. Raw values are refused.
-    pub fn new(state: StateStore) -> Self {
+impl<R, S> StateMachine<R, S> {
+    /// Over the state of this node. Raw values are refused.
+    pub fn new(state: S) -> Self {
         Self {
             state,
             fresh: FreshAsOf::default(),
@@ -94,39 +89,17 @@ type Waiting<R> = Vec<(Shape, Option<ApplyResponder<TypeConfig<R>>>)>;
 
 /// A group that the store is applying.
 struct UnderWay<R: AsyncRuntime> {
-    results: Pending<Vec<EntryResult>>,
+    results: BoxFuture<'static, Result<Vec<EntryResult>, io::Error>>,
     waiting: Waiting<R>,
 }
 
-impl<R: AsyncRuntime> StateMachine<R> {
+impl<R: AsyncRuntime, S: StateDisk> StateMachine<R, S> {
     /// Hands a group to the store, which queues it, and leaves the answer for later.
     fn submit(&self, entries: Vec<StateEntry>, waiting: Waiting<R>) -> UnderWay<R> {
         UnderWay {
             results: self.state.apply(entries),
             waiting,
         }
-    }
-
-    /// Receives a checkpoint that lies on this machine, as if it had come from a peer.
-    async fn copy(&self, checkpoint: Checkpoint) -> Result<VerifiedCheckpoint, io::Error> {
-        let state = self.state.clone();
-        let copy = move || -> Result<VerifiedCheckpoint, InstallError> {
-            let incoming = state.begin_install(checkpoint.manifest().clone())?;
-            for (file, mut offset) in incoming.needs()? {
-                loop {
-                    let data = checkpoint
-                        .read(file, offset, COPY_BYTES)
-                        .map_err(InstallError::Receive)?;
-                    incoming.write(file, offset, &data)?;
-                    if data.is_empty() {
-                        break;
-                    }
-                    offset += data.len() as u64;
-                }
-            }
-            incoming.verified()
-        };
-        R::spawn_blocking(copy).await?.map_err(io::Error::other)
     }
 }
 
@@ -203,9 +176,9 @@ async fn decode<R: AsyncRuntime>(
     })
 }
 
-impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
-    type SnapshotData = SnapshotHandle;
-    type SnapshotBuilder = SnapshotBuilder<R>;
+impl<R: AsyncRuntime, S: StateDisk> RaftStateMachine<TypeConfig<R>> for StateMachine<R, S> {
+    type SnapshotData = SnapshotHandle<S>;
+    type SnapshotBuilder = SnapshotBuilder<R, S>;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let applied = self.state.applied().map(|applied| log_id(applied.position));
@@ -262,13 +235,16 @@ impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMeta,
-        snapshot: SnapshotHandle,
+        snapshot: SnapshotHandle<S>,
     ) -> Result<(), io::Error> {
         let verified = match snapshot {
             SnapshotHandle::Received(verified) => verified,
             // Never at start, because a checkpoint is never ahead of the state that it was taken from. The store suite hands the
             // checkpoint of one store to another.
-            SnapshotHandle::Checkpoint(checkpoint) => self.copy(checkpoint).await?,
+            SnapshotHandle::Checkpoint(checkpoint) => {
+                let state = self.state.clone();
+                R::spawn_blocking(move || state.receive(checkpoint)).await??
+            }
             SnapshotHandle::Nothing => return Ok(()),
         };
         match self.state.install(verified).await {
@@ -291,10 +267,10 @@ impl<R: AsyncRuntime> RaftStateMachine<TypeConfig<R>> for StateMachine<R> {
 
     async fn get_current_snapshot(
         &mut self,
-    ) -> Result<Option<SnapshotOf<TypeConfig<R>, SnapshotHandle>>, io::Error> {
+    ) -> Result<Option<SnapshotOf<TypeConfig<R>, SnapshotHandle<S>>>, io::Error> {
         self.state
             .newest_checkpoint()
-            .map(of_checkpoint::<R>)
+            .map(of_checkpoint::<R, S>)
             .transpose()
     }
 }

@@ -1,8 +1,10 @@
 //! The state machine as openraft wants it: apply, snapshots and their installation over `banyan_storage`.
 
+mod disk;
 mod machine;
 mod snapshot;
 
+pub use disk::StateDisk;
 pub use machine::StateMachine;
 pub(crate) use snapshot::SnapshotInbox;
 pub use snapshot::{SnapshotBuilder, SnapshotHandle};

@@ -2,22 +2,33 @@
 
 use std::{fmt, io, marker::PhantomData, sync::Arc};
 
-use banyan_storage::{Checkpoint, CheckpointManifest, StateStore, VerifiedCheckpoint};
+use banyan_storage::StateStore;
 use openraft::{RaftSnapshotBuilder, Snapshot, type_config::alias::SnapshotOf};
 use openraft_rt::AsyncRuntime;
 use tokio::sync::Semaphore;
 
+use super::StateDisk;
 use crate::types::{SnapshotMeta, StoredMembership, TypeConfig, log_id};
 
 /// The data of a snapshot, as openraft passes it around.
-#[derive(Debug)]
-pub enum SnapshotHandle {
+pub enum SnapshotHandle<S: StateDisk = StateStore> {
     /// A checkpoint of this node, which stays on disk as long as the handle lives.
-    Checkpoint(Checkpoint),
+    Checkpoint(S::Checkpoint),
     /// What a leader sent, complete, verified and synced, not yet installed.
-    Received(VerifiedCheckpoint),
+    Received(S::Received),
     /// Nothing is applied yet: there is nothing to take a checkpoint of, and nothing to send.
     Nothing,
+}
+
+// By hand, because `derive` would demand it of the disk.
+impl<S: StateDisk> fmt::Debug for SnapshotHandle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checkpoint(checkpoint) => f.debug_tuple("Checkpoint").field(checkpoint).finish(),
+            Self::Received(received) => f.debug_tuple("Received").field(received).finish(),
+            Self::Nothing => f.write_str("Nothing"),
+        }
+    }
 }
 
 /// Where snapshots from peers arrive: one at a time.
@@ -38,19 +49,19 @@ impl SnapshotInbox {
 
 /// Takes a checkpoint when openraft asks for a snapshot. Only what a checkpoint covers is ever purged from the log, and a
 /// checkpoint covers only what is flushed: so the log always holds what a crash can take from the state.
-pub struct SnapshotBuilder<R> {
-    state: StateStore,
+pub struct SnapshotBuilder<R, S = StateStore> {
+    state: S,
     runtime: PhantomData<fn() -> R>,
 }
 
-impl<R> fmt::Debug for SnapshotBuilder<R> {
+impl<R, S> fmt::Debug for SnapshotBuilder<R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SnapshotBuilder")
     }
 }
 
-impl<R> SnapshotBuilder<R> {
-    pub(super) fn new(state: StateStore) -> Self {
+impl<R, S> SnapshotBuilder<R, S> {
+    pub(super) fn new(state: S) -> Self {
         Self {
             state,
             runtime: PhantomData,
@@ -58,12 +69,12 @@ impl<R> SnapshotBuilder<R> {
     }
 }
 
-impl<R: AsyncRuntime> RaftSnapshotBuilder<TypeConfig<R>> for SnapshotBuilder<R> {
-    type SnapshotData = SnapshotHandle;
+impl<R: AsyncRuntime, S: StateDisk> RaftSnapshotBuilder<TypeConfig<R>> for SnapshotBuilder<R, S> {
+    type SnapshotData = SnapshotHandle<S>;
 
     async fn build_snapshot(
         &mut self,
-    ) -> Result<SnapshotOf<TypeConfig<R>, SnapshotHandle>, io::Error> {
+    ) -> Result<SnapshotOf<TypeConfig<R>, SnapshotHandle<S>>, io::Error> {
         if self.state.applied().is_none() {
             return Ok(Snapshot {
                 meta: SnapshotMeta::default(),
@@ -71,26 +82,21 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<TypeConfig<R>> for SnapshotBuilder<R> 
             });
         }
         let checkpoint = self.state.checkpoint().await?;
-        of_checkpoint::<R>(checkpoint)
+        of_checkpoint::<R, S>(checkpoint)
     }
 }
 
 /// The snapshot that a checkpoint is.
-pub(super) fn of_checkpoint<R: AsyncRuntime>(
-    checkpoint: Checkpoint,
-) -> Result<SnapshotOf<TypeConfig<R>, SnapshotHandle>, io::Error> {
-    let meta = meta(checkpoint.manifest())?;
+pub(super) fn of_checkpoint<R: AsyncRuntime, S: StateDisk>(
+    checkpoint: S::Checkpoint,
+) -> Result<SnapshotOf<TypeConfig<R>, SnapshotHandle<S>>, io::Error> {
+    let meta = SnapshotMeta {
+        last_log_id: Some(log_id(S::position_of(&checkpoint))),
+        last_membership: membership_from_bytes(&S::membership_of(&checkpoint))?,
+    };
     Ok(Snapshot {
         meta,
         snapshot: SnapshotHandle::Checkpoint(checkpoint),
-    })
-}
-
-fn meta(manifest: &CheckpointManifest) -> Result<SnapshotMeta, io::Error> {
-    let last_membership = membership_from_bytes(&manifest.membership)?;
-    Ok(SnapshotMeta {
-        last_log_id: Some(log_id(manifest.position())),
-        last_membership,
     })
 }
 

@@ -1,24 +1,19 @@
 //! The apply thread: takes committed entries, lets the domain decide, and writes each group as one atomic batch.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use banyan_domain::{
-    ApplyContext, Envelope, Mutation, Outcome, OverlayView, Position, Timestamp, ViewFault, apply,
-    expire,
-};
-use banyan_wire::record;
+use banyan_domain::{Envelope, Outcome, Position, Timestamp};
 use bytes::Bytes;
 use rocksdb::WriteOptions;
 
-use super::batch::Changes;
 use super::core::Core;
+use super::decide::decide;
 use super::digest::DigestJob;
 use super::generation::OwnedReader;
 use super::install::{self, InstallError, VerifiedCheckpoint};
-use super::markers;
-use super::schema::{self, Family};
 use super::view::{Applied, ReadView};
 use crate::fault::Fault;
 use crate::pending::Answer;
@@ -192,40 +187,15 @@ fn apply_group(
     results: &mut Vec<EntryResult>,
 ) -> Result<usize, Fault> {
     let generation = core.current();
-    let view = ReadView::of(std::sync::Arc::clone(&generation))?;
+    let view = ReadView::of(Arc::clone(&generation))?;
     let started = Instant::now();
-    let mut group = Group {
-        overlay: OverlayView::new(&view),
-        changes: Changes::with_capacity(64 << 10),
-        applied: core.applied(),
-        membership: None,
-        commands: 0,
-        conformance: core.options.conformance,
-    };
-    let mut taken = 0;
-    let mut marked = false;
-    for entry in entries {
-        results.push(group.add(entry)?);
-        taken += 1;
-        marked = matches!(entry.kind, EntryKind::DigestMark);
-        if marked
-            || group.changes.bytes() >= core.options.apply_group_bytes
-            || group.commands >= core.options.apply_group_commands
-        {
-            break;
-        }
-    }
-    let Group {
-        changes,
-        applied,
-        membership,
-        commands,
-        ..
-    } = group.finish();
-    let batch = changes.into_batch(view.reader());
+    let decided = decide(&view, core.applied(), entries, &core.options.group_bounds())?;
+    let batch = decided.changes.into_batch(view.reader());
     core.counters.decide.add(started.elapsed());
 
-    let Some(applied) = applied else {
+    let taken = decided.results.len();
+    results.extend(decided.results);
+    let Some(applied) = decided.applied else {
         return Ok(taken);
     };
     core.counters.log_wait.add(timed(|| {
@@ -250,8 +220,8 @@ fn apply_group(
     core.counters.groups.fetch_add(1, Ordering::Relaxed);
     core.counters
         .commands
-        .fetch_add(commands as u64, Ordering::Relaxed);
-    if marked {
+        .fetch_add(decided.commands as u64, Ordering::Relaxed);
+    if decided.marked {
         // Nothing can be written between the batch and this snapshot: this thread is the only writer.
         let reader = OwnedReader::of(generation)?;
         core.digests.submit(
@@ -262,7 +232,7 @@ fn apply_group(
             },
         );
     }
-    core.publish(applied, membership);
+    core.publish(applied, decided.membership);
     Ok(taken)
 }
 
@@ -270,174 +240,4 @@ fn timed(work: impl FnOnce() -> Result<(), Fault>) -> Result<Duration, Fault> {
     let started = Instant::now();
     work()?;
     Ok(started.elapsed())
-}
-
-/// A write group while it is put together.
-struct Group<'a> {
-    overlay: OverlayView<'a, ReadView>,
-    changes: Changes,
-    applied: Option<Applied>,
-    membership: Option<Bytes>,
-    commands: usize,
-    conformance: bool,
-}
-
-impl Group<'_> {
-    fn add(&mut self, entry: &StateEntry) -> Result<EntryResult, Fault> {
-        let position = entry.position;
-        let previous = self.applied.map(|applied| applied.position);
-        let in_order = previous.is_none_or(|previous| {
-            position.index == previous.index + 1 && position.term >= previous.term
-        });
-        if !in_order && !self.conformance {
-            return Err(Fault::new(
-                "state",
-                format!("entry {position} is not the next one after {previous:?}"),
-            ));
-        }
-        let cannot_read =
-            |error: ViewFault| Fault::new("state", format!("apply of {position}: {}", error.0));
-        let mut time = self.applied.map_or(Timestamp(0), |applied| applied.time);
-        let mut outcomes = Vec::new();
-        match &entry.kind {
-            EntryKind::Blank | EntryKind::DigestMark => {}
-            EntryKind::Membership(membership) => self.membership = Some(membership.clone()),
-            EntryKind::Commands {
-                time: stamp,
-                envelopes,
-            } => {
-                time = time.max(*stamp);
-                outcomes.reserve(envelopes.len());
-                let dropped =
-                    expire(&self.overlay, *stamp, envelopes.len()).map_err(cannot_read)?;
-                self.carry_out(dropped);
-                for (ordinal, envelope) in (0_u32..).zip(envelopes) {
-                    let context = ApplyContext {
-                        position,
-                        ordinal,
-                        time: *stamp,
-                    };
-                    let transition =
-                        apply(&self.overlay, &context, envelope).map_err(cannot_read)?;
-                    self.carry_out(transition.mutations);
-                    outcomes.push(transition.outcome);
-                }
-                self.commands += envelopes.len();
-            }
-            EntryKind::Values(values) => {
-                for value in values {
-                    let key = schema::raw_value_key(&value.key);
-                    self.changes.put(Family::Indexes, &key, &value.value);
-                }
-                self.commands += values.len();
-            }
-        }
-        self.applied = Some(Applied { position, time });
-        Ok(EntryResult { position, outcomes })
-    }
-
-    fn carry_out(&mut self, mutations: Vec<Mutation>) {
-        for mutation in &mutations {
-            stage(&mut self.changes, mutation);
-        }
-        self.overlay.absorb(mutations);
-    }
-
-    /// Adds what the group as a whole changes.
-    fn finish(mut self) -> Self {
-        if let Some(applied) = self.applied {
-            self.changes.put(
-                Family::Markers,
-                &schema::APPLIED_KEY,
-                &markers::encode_applied(applied),
-            );
-        }
-        if let Some(membership) = &self.membership {
-            self.changes
-                .put(Family::Markers, &schema::MEMBERSHIP_KEY, membership);
-        }
-        self
-    }
-}
-
-/// Turns a mutation into changes of keys.
-fn stage(changes: &mut Changes, mutation: &Mutation) {
-    let person_bytes = |person: &banyan_domain::PersonId| person.get().to_be_bytes();
-    match mutation {
-        Mutation::PutVersion(version) => changes.put(
-            Family::Versions,
-            &schema::version_key(version.person, version.version),
-            &record::encode_version(version),
-        ),
-        Mutation::BindPin { pin, person } => {
-            changes.put(
-                Family::Indexes,
-                &schema::pin_key(pin),
-                &person_bytes(person),
-            );
-        }
-        Mutation::CountPage { page, used } => {
-            changes.put(
-                Family::Indexes,
-                &schema::page_key(page),
-                &used.to_be_bytes(),
-            );
-        }
-        Mutation::CountFullPages { bucket, pages } => {
-            let key = schema::full_pages_key(bucket);
-            changes.put(Family::Indexes, &key, &pages.to_be_bytes());
-        }
-        Mutation::BindCmnd { cmnd, person } => {
-            changes.put(
-                Family::Indexes,
-                &schema::cmnd_key(cmnd),
-                &person_bytes(person),
-            );
-        }
-        Mutation::UnbindCmnd { cmnd } => changes.delete(Family::Indexes, &schema::cmnd_key(cmnd)),
-        Mutation::BindForm { form, person } => {
-            changes.put(
-                Family::Indexes,
-                &schema::form_key(form),
-                &person_bytes(person),
-            );
-        }
-        Mutation::IndexName { key, person } => {
-            changes.put(Family::Indexes, &schema::name_key(key, *person), &[]);
-        }
-        Mutation::UnindexName { key, person } => {
-            changes.delete(Family::Indexes, &schema::name_key(key, *person));
-        }
-        Mutation::PutOutcome {
-            principal,
-            key,
-            stored,
-        } => changes.put(
-            Family::Indexes,
-            &schema::outcome_key(key, principal),
-            &record::encode_outcome(stored),
-        ),
-        Mutation::DropOutcome { principal, key } => {
-            changes.delete(Family::Indexes, &schema::outcome_key(key, principal));
-        }
-        Mutation::AppendEvent(event) => {
-            changes.put(
-                Family::Events,
-                &schema::event_key(event.sequence),
-                &record::encode_event(event),
-            );
-        }
-        Mutation::AppendAudit(audit) => changes.put(
-            Family::Audit,
-            &schema::audit_key(audit.position.index, audit.ordinal),
-            &record::encode_audit(audit),
-        ),
-        Mutation::PutCounters(counters) => {
-            changes.put(
-                Family::Markers,
-                &schema::COUNTERS_KEY,
-                &markers::encode_counters(counters),
-            );
-        }
-    }
 }

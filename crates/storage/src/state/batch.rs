@@ -12,14 +12,22 @@ use super::generation::Reader;
 use super::schema::Family;
 use crate::codec::{self, Kind};
 
-/// Changes that are not written yet.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
+/// Changes that are not written yet. Prints nothing of what it holds.
+#[derive(Default)]
+pub struct Changes {
     buffer: Vec<u8>,
     slots: Vec<Slot>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Changes")
+            .field("keys", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Slot {
     family: Family,
     key: Range<usize>,
@@ -61,8 +69,8 @@ impl Changes {
         });
     }
 
-    /// Everything as one atomic batch, the last change of each key only.
-    pub(super) fn into_batch(mut self, reader: &Reader<'_>) -> WriteBatch {
+    /// The last change of each key, in the order of families and keys: the stored value, or none if the key is deleted.
+    pub fn visit(mut self, mut visit: impl FnMut(Family, &[u8], Option<&[u8]>)) {
         let buffer = &self.buffer;
         // A stable sort keeps the changes of one key in the order in which they were made.
         self.slots.sort_by(|left, right| {
@@ -70,8 +78,6 @@ impl Changes {
                 .cmp(&right.family)
                 .then_with(|| buffer[left.key.clone()].cmp(&buffer[right.key.clone()]))
         });
-        let mut batch =
-            WriteBatch::with_capacity_bytes(self.buffer.len() + 12 * self.slots.len() + 64);
         let mut slots = self.slots.iter().peekable();
         while let Some(slot) = slots.next() {
             let key = &buffer[slot.key.clone()];
@@ -81,12 +87,19 @@ impl Changes {
             {
                 continue;
             }
-            let family = reader.family(slot.family);
-            match &slot.value {
-                Some(value) => batch.put_cf(family, key, &buffer[value.clone()]),
-                None => batch.delete_cf(family, key),
-            }
+            let value = slot.value.as_ref().map(|value| &buffer[value.clone()]);
+            visit(slot.family, key, value);
         }
+    }
+
+    /// Everything as one atomic batch.
+    pub(super) fn into_batch(self, reader: &Reader<'_>) -> WriteBatch {
+        let bytes = self.buffer.len() + 12 * self.slots.len() + 64;
+        let mut batch = WriteBatch::with_capacity_bytes(bytes);
+        self.visit(|family, key, value| match value {
+            Some(value) => batch.put_cf(reader.family(family), key, value),
+            None => batch.delete_cf(reader.family(family), key),
+        });
         batch
     }
 

@@ -12,13 +12,12 @@ use banyan_domain::{
 };
 use banyan_wire::record;
 use bytes::Bytes;
-use rocksdb::{DBPinnableSlice, ReadOptions};
 
 use super::digest;
-use super::generation::{Generation, OwnedReader, Reader};
+use super::generation::{Generation, Reader};
 use super::markers::{decode_applied, decode_counters};
+use super::records::{Records, Snapshot};
 use super::schema::{self, Family};
-use crate::codec::{self, Kind};
 use crate::fault::Fault;
 
 /// How far the state has come.
@@ -42,21 +41,34 @@ pub struct Found {
 /// A consistent view of the state at one applied position. Reads may touch the disk: for threads that may block.
 ///
 /// Every error is a [`ViewFault`]: a stored record could not be read, and the node must stop.
-pub struct ReadView(OwnedReader);
+#[derive(Debug)]
+pub struct StateView<S>(S);
 
-impl std::fmt::Debug for ReadView {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ReadView").finish_non_exhaustive()
-    }
-}
+/// A view of the state of a node.
+pub type ReadView = StateView<Snapshot>;
 
 impl ReadView {
     pub(super) fn of(generation: Arc<Generation>) -> Result<Self, Fault> {
-        OwnedReader::of(generation).map(Self)
+        Snapshot::of(generation).map(Self)
     }
 
     pub(super) fn reader(&self) -> &Reader<'_> {
-        self.0.borrow_dependent()
+        self.0.reader()
+    }
+
+    /// BLAKE3 over every logical key and value, and the number of keys.
+    ///
+    /// # Errors
+    /// [`ViewFault`].
+    pub fn digest(&self) -> Result<([u8; 32], u64), ViewFault> {
+        digest::hash(self.reader()).map_err(fault)
+    }
+}
+
+impl<S: Records> StateView<S> {
+    /// A view of these records.
+    pub fn over(records: S) -> Self {
+        Self(records)
     }
 
     /// The applied position and replicated time; none if nothing was ever applied.
@@ -261,14 +273,6 @@ impl ReadView {
         })
     }
 
-    /// BLAKE3 over every logical key and value, and the number of keys.
-    ///
-    /// # Errors
-    /// [`ViewFault`].
-    pub fn digest(&self) -> Result<([u8; 32], u64), ViewFault> {
-        digest::hash(self.reader()).map_err(fault)
-    }
-
     fn existing(&self, person: PersonId) -> Result<PersonVersion, ViewFault> {
         self.version(person)?.ok_or_else(|| {
             fault(format!(
@@ -300,40 +304,21 @@ impl ReadView {
         key: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<T, ViewFault>,
     ) -> Result<Option<T>, ViewFault> {
-        let reader = self.reader();
-        let found: Option<DBPinnableSlice<'_>> = reader
-            .db
-            .get_pinned_cf_opt(reader.family(family), key, &reader.options)
-            .map_err(|error| fault(error.to_string()))?;
-        found.map(|value| decode(open(key, &value)?)).transpose()
+        self.0.get(family, key, decode)
     }
 
-    /// Calls `visit` with keys and plain values from `from` to before `until`, until it returns false.
     fn scan(
         &self,
         family: Family,
         from: &[u8],
         until: &[u8],
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, ViewFault>,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<bool, ViewFault>,
     ) -> Result<(), ViewFault> {
-        let reader = self.reader();
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(until);
-        let mut iterator = reader
-            .snapshot
-            .raw_iterator_cf_opt(reader.family(family), options);
-        iterator.seek(from);
-        while let Some((key, value)) = iterator.item() {
-            if !visit(key, open(key, value)?)? {
-                return Ok(());
-            }
-            iterator.next();
-        }
-        iterator.status().map_err(|error| fault(error.to_string()))
+        self.0.scan(family, from, until, visit)
     }
 }
 
-impl View for ReadView {
+impl<S: Records> View for StateView<S> {
     fn version(&self, person: PersonId) -> Result<Option<PersonVersion>, ViewFault> {
         let mut newest = None;
         self.scan_versions(person, |version| {
@@ -463,16 +448,6 @@ fn decode_outcome(plain: &[u8]) -> Result<StoredOutcome, ViewFault> {
 
 fn outcome_key(key: &[u8]) -> Result<(IdempotencyKey, Principal), ViewFault> {
     schema::parse_outcome_key(key).ok_or_else(|| fault("a KEY key does not parse"))
-}
-
-fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], ViewFault> {
-    codec::open(Kind::StateValue, key, value).map_err(|error| {
-        // The tag says which record it is; the rest of the key may be a person's number.
-        fault(format!(
-            "record with tag {:#04x}: {error}",
-            key.first().copied().unwrap_or_default()
-        ))
-    })
 }
 
 pub(super) fn fault(cause: impl ToString) -> ViewFault {

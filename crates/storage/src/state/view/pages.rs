@@ -4,8 +4,9 @@ use banyan_domain::{PersonId, PersonVersion, Pin, ProvinceCode, VersionNumber, V
 use banyan_wire::record;
 use rocksdb::{DBRawIterator, ReadOptions};
 
-use super::{ReadView, decode_person, decode_pin, fault, open};
+use super::{ReadView, decode_person, decode_pin, fault};
 use crate::state::generation::Reader;
+use crate::state::records::open;
 use crate::state::schema;
 
 impl ReadView {
