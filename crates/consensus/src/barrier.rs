@@ -33,6 +33,7 @@ use std::{
 };
 
 use banyan_domain::Position;
+use banyan_domain::seeded_bugs::{SeededBug, planted};
 use futures::future::BoxFuture;
 use openraft::{
     LinearizerOption, Raft,
@@ -145,7 +146,12 @@ impl LeaderBarriers {
         let begin = |at_once: bool| {
             let (sender, waiting) = mpsc::channel(WAITING_MAX);
             // Zero: only an acknowledgement of something sent after the request counts.
-            let option = LinearizerOption::new(Some(Duration::ZERO), at_once)
+            let age_max = if planted(SeededBug::BarrierTrustsLease) {
+                timing.election_max
+            } else {
+                Duration::ZERO
+            };
+            let option = LinearizerOption::new(Some(age_max), at_once)
                 .with_wait_timeout(timing.election_max);
             drop(R::spawn(confirm(raft.clone(), waiting, option)));
             sender
@@ -186,6 +192,14 @@ async fn confirm<R, SM>(
 {
     let mut round = Vec::new();
     while waiting.recv_many(&mut round, WAITING_MAX).await > 0 {
+        if planted(SeededBug::BarrierNotConfirmed) {
+            let applied = raft.data_metrics().borrow_watched().last_applied;
+            let position = applied.as_ref().map(crate::types::position);
+            for waiter in round.drain(..) {
+                let _ = waiter.send(Ok(position.unwrap_or_default()));
+            }
+            continue;
+        }
         let confirmed = raft.get_read_linearizer(option.clone()).await;
         let answer = match confirmed {
             Ok(linearizer) => {
@@ -302,9 +316,11 @@ where
         barrier: Barrier,
         within: Duration,
     ) -> Result<(), BarrierError> {
-        self.freshness
-            .applied(barrier.position.index, within)
-            .await?;
+        if !planted(SeededBug::BarrierNotReached) {
+            self.freshness
+                .applied(barrier.position.index, within)
+                .await?;
+        }
         self.freshness.fresh.note(barrier.asked_at);
         Ok(())
     }
@@ -339,6 +355,11 @@ where
         // Before anything is sent: what is acknowledged from here on, the barrier need not cover.
         let asked_at = self.clock.boot_time();
         let position = self.ask_leader(urgency).await?;
+        let asked_at = if planted(SeededBug::StalenessFromAnswer) {
+            self.clock.boot_time()
+        } else {
+            asked_at
+        };
         Ok(Barrier { position, asked_at })
     }
 

@@ -291,7 +291,8 @@ where
         self.inner.stay.until(self.boot_time() + time);
     }
 
-    pub(crate) fn raft(&self) -> &Raft<TypeConfig<R>, SM> {
+    /// openraft's own handle: for whoever brings the messages of peers, or changes the membership, without the wire of this crate.
+    pub fn raft(&self) -> &Raft<TypeConfig<R>, SM> {
         &self.inner.raft
     }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use banyan_domain::Position;
 use openraft::storage::RaftStateMachine;
 use openraft_rt::AsyncRuntime;
 
 use crate::{
     Consensus,
-    barrier::{Barrier, BarrierError},
+    barrier::{Barrier, BarrierError, Urgency},
     types::TypeConfig,
 };
 
@@ -37,6 +38,14 @@ where
     /// [`BarrierError::Unconfirmed`] without a leader that a quorum confirms, [`BarrierError::Overloaded`], [`BarrierError::Stopped`].
     pub async fn barrier(&self, within: Duration) -> Result<Barrier, BarrierError> {
         self.barriers().barrier(within).await
+    }
+
+    /// A position for another node that takes this one for the leader, confirmed by a quorum after this call began.
+    ///
+    /// # Errors
+    /// As [`Consensus::barrier`].
+    pub async fn confirm(&self, urgency: Urgency) -> Result<Position, BarrierError> {
+        self.barriers().leader().confirm(urgency).await
     }
 
     /// Waits, at most `within`, until this node has applied the barrier: a snapshot of the state taken then is linearizable for every read

@@ -9,6 +9,7 @@
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
+use banyan_domain::seeded_bugs::{SeededBug, planted};
 use banyan_domain::{Envelope, Outcome, Position, Timestamp};
 use banyan_wire::internal_v1::RawValue;
 use openraft::{
@@ -275,6 +276,9 @@ impl Stamps {
     /// The time now, and whether it may be written into the log: what is judged is what would be written.
     fn next(&self) -> (Timestamp, ClockVerdict) {
         let stamp = self.clock.now();
+        if planted(SeededBug::ClockNotJudged) {
+            return (stamp, ClockVerdict::Agreed);
+        }
         (stamp, self.clocks.verdict(stamp, self.clock.boot_time()))
     }
 }
@@ -393,6 +397,10 @@ where
 fn deliver(callers: Callers, response: Response) {
     match response {
         Response::Outcomes(outcomes) => {
+            let mut outcomes = outcomes;
+            if callers.len() > 1 && planted(SeededBug::OutcomesSwapped) {
+                outcomes.rotate_left(1);
+            }
             let mut outcomes = outcomes.into_iter();
             for (count, caller) in callers {
                 let slice = outcomes.by_ref().take(count).collect();

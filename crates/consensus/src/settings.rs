@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use banyan_domain::seeded_bugs::{SeededBug, planted};
 use openraft::{Config, SnapshotPolicy};
 
 /// How fast a dead leader is noticed: a follower that hears nothing stands for election after a random time between `election_min` and
@@ -127,7 +128,7 @@ pub fn raft_config(
         quorum_loss_probe_interval: Some(election_max.max(2 * lease)),
         // A leader that lost power after replicating an entry that it had not synced itself must not go on in its old term: it
         // would give the same log id to another entry. Held by a test.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(planted(SeededBug::LeaderRestore)),
         // A follower whose log went back has lost what it acknowledged. That is a defect to look at, not to paper over.
         allow_log_reversion: Some(false),
 

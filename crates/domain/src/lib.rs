@@ -30,6 +30,7 @@ mod places;
 pub mod policy;
 mod provenance;
 mod rejection;
+pub mod seeded_bugs;
 mod text;
 mod transition;
 mod units;

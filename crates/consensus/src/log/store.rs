@@ -2,6 +2,7 @@
 
 use std::{fmt, io, marker::PhantomData};
 
+use banyan_domain::seeded_bugs::{SeededBug, planted};
 use banyan_storage::{LogDone, LogRecord, Stores};
 use banyan_wire::internal_v1 as wire;
 use bytes::Bytes;
@@ -121,10 +122,18 @@ impl<R: AsyncRuntime, D: LogDisk> RaftLogStorage<TypeConfig<R>> for LogAdapter<R
         let (done, saved) = waiter();
         self.disk
             .save_vote(ballot_to_wire(vote).encode_to_vec().into(), done)?;
+        if planted(SeededBug::VoteNotSynced) {
+            return Ok(());
+        }
         saved.await
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        let committed = if planted(SeededBug::CommittedTooFar) {
+            self.get_log_state().await?.last_log_id
+        } else {
+            committed
+        };
         let bytes = committed.map(|log_id| log_id_to_wire(&log_id).encode_to_vec());
         // Queued and not synced: it only saves re-learning the commit position after a restart.
         self.disk
@@ -160,6 +169,11 @@ impl<R: AsyncRuntime, D: LogDisk> RaftLogStorage<TypeConfig<R>> for LogAdapter<R
         for record in &records {
             self.size.appended(record.index, record.bytes.len());
         }
+        if planted(SeededBug::AnswerBeforeSync) {
+            self.disk.append(records, Box::new(|_| {}))?;
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         self.disk.append(
             records,
             Box::new(move |result| callback.io_completed(result)),
@@ -169,6 +183,9 @@ impl<R: AsyncRuntime, D: LogDisk> RaftLogStorage<TypeConfig<R>> for LogAdapter<R
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let index = last_log_id.map(|log_id| log_id.index);
         self.size.truncated_after(index);
+        if planted(SeededBug::TruncationForgotten) {
+            return Ok(());
+        }
         let (done, truncated) = waiter();
         self.disk.truncate_after(index, done)?;
         // Durable on return although openraft does not ask for it: rare, and one thing less to reason about after a crash.

@@ -6,7 +6,8 @@
 
 use crate::idempotency::{IdempotencyKey, Standing};
 use crate::ids::Timestamp;
-use crate::limits::KEYS_DROPPED_BEYOND_COMMANDS;
+use crate::limits::{KEY_WINDOW_MS, KEYS_DROPPED_BEYOND_COMMANDS};
+use crate::seeded_bugs::{SeededBug, planted};
 use crate::transition::Mutation;
 use crate::view::{View, ViewFault};
 
@@ -21,7 +22,10 @@ pub fn expire(
     commands: usize,
 ) -> Result<Vec<Mutation>, ViewFault> {
     let mut counters = view.counters()?;
-    let time = counters.last_time.max(stamp);
+    let mut time = counters.last_time.max(stamp);
+    if planted(SeededBug::KeysDroppedEarly) {
+        time = Timestamp(time.get().saturating_add(KEY_WINDOW_MS));
+    }
     let Some(first) = counters.first_key else {
         return Ok(Vec::new());
     };

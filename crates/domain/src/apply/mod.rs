@@ -28,6 +28,7 @@ use crate::pin::Pin;
 use crate::policy::{Action, Resource, decide};
 use crate::provenance::{FormKey, Provenance};
 use crate::rejection::Rejection;
+use crate::seeded_bugs::{SeededBug, planted};
 use crate::transition::{Mutation, Transition};
 use crate::view::{Counters, View, ViewFault};
 use replay::Known;
@@ -74,7 +75,11 @@ pub fn apply(
     envelope: &Envelope,
 ) -> Result<Transition, ViewFault> {
     let mut counters = view.counters()?;
-    let time = counters.last_time.max(context.time);
+    let time = if planted(SeededBug::TimeGoesBack) {
+        context.time
+    } else {
+        counters.last_time.max(context.time)
+    };
     counters.last_time = time;
     let work = Work {
         view,

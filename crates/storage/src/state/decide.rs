@@ -2,6 +2,7 @@
 //!
 //! Pure but for the view: it writes nothing. The apply thread writes what comes out as one batch, and so does the simulation.
 
+use banyan_domain::seeded_bugs::{SeededBug, planted};
 use banyan_domain::{ApplyContext, Mutation, OverlayView, Timestamp, ViewFault, apply, expire};
 use banyan_wire::record;
 use bytes::Bytes;
@@ -115,6 +116,7 @@ impl<S: Records> Group<'_, S> {
         let mut outcomes = Vec::new();
         match &entry.kind {
             EntryKind::Blank | EntryKind::DigestMark => {}
+            EntryKind::Membership(_) if planted(SeededBug::MembershipNotStored) => {}
             EntryKind::Membership(membership) => self.membership = Some(membership.clone()),
             EntryKind::Commands {
                 time: stamp,
@@ -131,8 +133,13 @@ impl<S: Records> Group<'_, S> {
                         ordinal,
                         time: *stamp,
                     };
-                    let transition =
+                    let mut transition =
                         apply(&self.overlay, &context, envelope).map_err(cannot_read)?;
+                    if ordinal > 0 && planted(SeededBug::EventLost) {
+                        let stays =
+                            |mutation: &Mutation| !matches!(mutation, Mutation::AppendEvent(_));
+                        transition.mutations.retain(stays);
+                    }
                     self.carry_out(transition.mutations);
                     outcomes.push(transition.outcome);
                 }
@@ -151,10 +158,12 @@ impl<S: Records> Group<'_, S> {
     }
 
     fn carry_out(&mut self, mutations: Vec<Mutation>) {
-        for mutation in &mutations {
+        for mutation in mutations.iter().filter(|mutation| carried(mutation)) {
             stage(&mut self.changes, mutation);
         }
-        self.overlay.absorb(mutations);
+        if !planted(SeededBug::OverlayMissing) {
+            self.overlay.absorb(mutations);
+        }
     }
 
     /// Adds what the group as a whole changes.
@@ -171,6 +180,15 @@ impl<S: Records> Group<'_, S> {
                 .put(Family::Markers, &schema::MEMBERSHIP_KEY, membership);
         }
         self
+    }
+}
+
+/// Whether a mutation is carried out: always, unless a seeded bug loses it.
+fn carried(mutation: &Mutation) -> bool {
+    match mutation {
+        Mutation::PutOutcome { .. } => !planted(SeededBug::OutcomeNotStored),
+        Mutation::UnindexName { .. } => !planted(SeededBug::NameIndexStale),
+        _ => true,
     }
 }
 
