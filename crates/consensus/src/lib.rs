@@ -7,6 +7,7 @@
 //! * [`network`]: peers over mutual TLS, and who is admitted.
 //! * `proposer`, `queue`, `load`: concurrent proposals become few log entries; how many may wait.
 //! * `barrier`: read barriers, and how fresh this node is.
+//! * `reading`: how fresh a read must be, and a snapshot that is.
 //! * `leadership`, `transfer`: bootstrap, the graceful stop, and leadership that moves on purpose.
 //! * `steward`: leadership that moves by itself, away from a stalled disk and home to a preferred site.
 //! * `peers`: the service that peers call, and what is forwarded to the leader.
@@ -34,6 +35,7 @@ mod pings;
 mod propose_error;
 mod proposer;
 mod queue;
+mod reading;
 mod retry_hint;
 pub mod settings;
 mod state;
@@ -55,6 +57,7 @@ pub use payload::PayloadFault;
 pub use pings::PingWire;
 pub use propose_error::ProposeError;
 pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX};
+pub use reading::{ReadLevel, ReadRefusal, Reading, Snapshots, TooStale};
 pub use retry_hint::RetryHint;
 pub use settings::{LogPolicy, Timing};
 pub use state::{SnapshotBuilder, SnapshotHandle, StateDisk, StateMachine};

@@ -16,7 +16,7 @@ use crate::{
     member::Member,
     status::Role,
     types::TypeConfig,
-    voter_clocks::{Reading, VoterClocks},
+    voter_clocks::{Heard, VoterClocks},
 };
 
 /// How often a voter is pinged.
@@ -83,7 +83,7 @@ impl Pings {
             // One that does not answer has connections to be opened next time, and no say about clocks meanwhile.
             if let Ok(wall) = self.wire.ping(node.get(), &member).await {
                 let answered = self.clock.boot_time();
-                let reading = Reading {
+                let reading = Heard {
                     wall,
                     asked,
                     answered,

@@ -22,7 +22,7 @@ const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What another voter's clock said. Times of this machine are boot times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reading {
+pub(crate) struct Heard {
     /// Its wall clock, in milliseconds since the epoch.
     pub(crate) wall: Timestamp,
     /// When it was asked, and when the answer was here: it was read in between.
@@ -30,7 +30,7 @@ pub(crate) struct Reading {
     pub(crate) answered: Duration,
 }
 
-impl Reading {
+impl Heard {
     /// How far that clock is ahead of `wall`, which was read at the boot time `now`, in milliseconds, and by how much that may be wrong.
     fn offset(&self, wall: Timestamp, now: Duration) -> (i64, i64) {
         let doubt = self.answered.saturating_sub(self.asked) / 2;
@@ -58,7 +58,7 @@ pub enum ClockVerdict {
 /// The other voters' clocks, as far as they were heard. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct VoterClocks {
-    readings: Arc<Mutex<BTreeMap<NodeId, Reading>>>,
+    readings: Arc<Mutex<BTreeMap<NodeId, Heard>>>,
     offset_max: Duration,
 }
 
@@ -72,17 +72,17 @@ impl VoterClocks {
         }
     }
 
-    fn readings(&self) -> MutexGuard<'_, BTreeMap<NodeId, Reading>> {
+    fn readings(&self) -> MutexGuard<'_, BTreeMap<NodeId, Heard>> {
         self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Only what is certain: a slow answer leaves the other clock that much room.
-    fn far(&self, reading: &Reading, wall: Timestamp, now: Duration) -> bool {
+    fn far(&self, reading: &Heard, wall: Timestamp, now: Duration) -> bool {
         let (offset, doubt) = reading.offset(wall, now);
         offset.saturating_abs().saturating_sub(doubt) > millis(self.offset_max)
     }
 
-    pub(crate) fn note(&self, node: NodeId, reading: Reading) {
+    pub(crate) fn note(&self, node: NodeId, reading: Heard) {
         self.readings().insert(node, reading);
     }
 
@@ -135,7 +135,7 @@ impl VoterClocks {
     }
 }
 
-fn fresh(reading: &Reading, now: Duration) -> bool {
+fn fresh(reading: &Heard, now: Duration) -> bool {
     now.saturating_sub(reading.answered) <= HEARD_WITHIN
 }
 
@@ -155,12 +155,12 @@ mod tests {
         clocks
     }
 
-    fn heard(ahead: i64, took_ms: u64) -> Reading {
+    fn heard(ahead: i64, took_ms: u64) -> Heard {
         let asked = NOW - Duration::from_secs(1);
         let answered = asked + Duration::from_millis(took_ms);
         let read = asked + Duration::from_millis(took_ms / 2);
         let wall = Timestamp(WALL.get() - millis(NOW - read) + ahead);
-        Reading {
+        Heard {
             wall,
             asked,
             answered,

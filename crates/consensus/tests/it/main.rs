@@ -11,6 +11,7 @@ mod partitions;
 mod paused_leader;
 mod pki;
 mod raw_values;
+mod readings;
 mod recovery;
 mod replication;
 mod script;

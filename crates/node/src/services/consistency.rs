@@ -1,13 +1,11 @@
-//! How fresh a read must be, and what an answer may say of its freshness.
+//! How a caller says how fresh a read must be, and what an answer or a refusal says of its freshness.
 //!
-//! The order matters. The moment as of which this node is fresh is read *before* the snapshot is taken: the snapshot then holds at
-//! least what that moment promises. The bound is checked after the snapshot, and again when the answer is complete, so that a node
-//! that was stopped in between refuses. No clocks of two machines are compared.
+//! What is fresh enough is decided in `banyan_consensus`, which opens the snapshot and checks the bound.
 
 use std::time::Duration;
 
-use banyan_consensus::{Barrier, BarrierError};
-use banyan_domain::ViewFault;
+use banyan_consensus::{BarrierError, ReadLevel, ReadRefusal, Snapshots, TooStale};
+use banyan_domain::{Position, ViewFault};
 use banyan_storage::ReadView;
 use banyan_wire::errors::Code;
 use banyan_wire::token::{Token, TokenFault};
@@ -20,48 +18,36 @@ use super::outcomes;
 /// A reader that was too late waits this long: a barrier is taken and applied well within it.
 const STALE_RETRY: Duration = Duration::from_millis(100);
 
-/// What a read asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Wanted {
-    /// Whatever this node has.
-    Any,
-    /// Everything that was acknowledged longer ago than this.
-    Within(Duration),
-    /// Everything up to a position.
-    After(Token),
-    /// Everything that was acknowledged before the read arrived.
-    Linearizable,
-}
-
 /// One snapshot that holds what was asked for.
-pub(super) struct Reading {
+pub(super) struct Reading(banyan_consensus::Reading<Opened>);
+
+/// The state as one read sees it.
+struct Opened {
     view: ReadView,
     as_of: AsOf,
-    /// Boot time as of which the snapshot is fresh, where known.
-    fresh_as_of: Option<Duration>,
-    staleness_max: Option<Duration>,
 }
 
-impl Wanted {
-    fn of(consistency: Option<&Consistency>) -> Result<Self, ErrorDetail> {
-        let Some(consistency) = consistency else {
-            return Ok(Self::Any);
+/// Where this node's readings come from.
+struct State<'a>(&'a ServiceParts);
+
+impl Snapshots for State<'_> {
+    type View = Opened;
+    type Fault = ErrorDetail;
+
+    fn open(&self) -> Result<(Opened, Position), ErrorDetail> {
+        let view = self.0.stores.state.view();
+        let view = view.map_err(|fault| outcomes::storage_detail(&fault))?;
+        let as_of = self.0.as_of(&view)?;
+        let position = Position {
+            term: as_of.term,
+            index: as_of.position,
         };
-        Ok(match &consistency.level {
-            // A level of a later version arrives as none. It is refused, never ignored: an answer would look fresher than it is.
-            None => {
-                let text = "the consistency level is none that this node knows: local, session or linearizable";
-                return Err(ErrorDetail::new(Code::ConsistencyNotServed, text));
-            }
-            Some(Level::Local(local)) if local.max_staleness_ms == 0 => Self::Any,
-            Some(Level::Local(local)) => {
-                Self::Within(Duration::from_millis(local.max_staleness_ms))
-            }
-            Some(Level::Linearizable(_)) => Self::Linearizable,
-            Some(Level::Session(session)) => {
-                Self::After(Token::decode(&session.token).map_err(token_detail)?)
-            }
-        })
+        Ok((Opened { view, as_of }, position))
+    }
+
+    fn applied(&self) -> u64 {
+        let applied = self.0.stores.state.applied();
+        applied.map_or(0, |applied| applied.position.index)
     }
 }
 
@@ -75,140 +61,49 @@ impl ServiceParts {
         context: &CallContext,
         consistency: Option<&Consistency>,
     ) -> Result<Reading, ErrorDetail> {
-        match Wanted::of(consistency)? {
-            Wanted::Any => self.take_reading(None),
-            Wanted::Within(bound) => self.reading_within(context, bound).await,
-            Wanted::After(token) => self.reading_after(context, &token).await,
-            Wanted::Linearizable => {
-                let barrier = self.ask_barrier(context).await?;
-                let reached = self.consensus.reach(barrier, context.remaining()).await;
-                reached.map_err(|error| barrier_detail(&error))?;
-                self.take_reading(None)
-            }
-        }
+        let level = self.level(consistency)?;
+        let opened = self
+            .consensus
+            .open_reading(level, context.remaining(), &State(self))
+            .await;
+        opened.map(Reading).map_err(refusal_detail)
     }
 
-    async fn reading_within(
-        &self,
-        context: &CallContext,
-        bound: Duration,
-    ) -> Result<Reading, ErrorDetail> {
-        let reading = self.take_reading(Some(bound))?;
-        if self.check_bound(&reading).is_ok() {
-            return Ok(reading);
-        }
-        drop(reading);
-        // One barrier for all readers that stand here now.
-        let met = match self.consensus.barrier(context.remaining()).await {
-            Ok(barrier) => self.consensus.reach(barrier, context.remaining()).await,
-            Err(error) => Err(error),
+    fn level(&self, consistency: Option<&Consistency>) -> Result<ReadLevel, ErrorDetail> {
+        let Some(consistency) = consistency else {
+            return Ok(ReadLevel::Any);
         };
-        let reading = self.take_reading(Some(bound))?;
-        match (self.check_bound(&reading), met) {
-            (Ok(_), _) => Ok(reading),
-            (Err(detail), Ok(())) => Err(detail),
-            (Err(mut detail), Err(cause)) => {
-                detail.message = format!("{}; {cause}", detail.message);
-                Err(detail)
+        Ok(match &consistency.level {
+            // A level of a later version arrives as none. It is refused, never ignored: an answer would look fresher than it is.
+            None => {
+                let text = "the consistency level is none that this node knows: local, session or linearizable";
+                return Err(ErrorDetail::new(Code::ConsistencyNotServed, text));
             }
-        }
-    }
-
-    async fn reading_after(
-        &self,
-        context: &CallContext,
-        token: &Token,
-    ) -> Result<Reading, ErrorDetail> {
-        token
-            .check(self.facts.topology.cluster(), self.stores.incarnation)
-            .map_err(token_detail)?;
-        let wanted = token.position;
-        let applied = self
-            .stores
-            .state
-            .applied()
-            .map_or(0, |applied| applied.position.index);
-        if applied < wanted.index {
-            let barrier = self.ask_barrier(context).await?;
-            if barrier.position.index < wanted.index {
-                let text = format!(
-                    "the token names position {}, the cluster has come to {}",
-                    wanted.index, barrier.position.index
-                );
-                return Err(ErrorDetail::new(Code::TokenAhead, text));
+            Some(Level::Local(local)) if local.max_staleness_ms == 0 => ReadLevel::Any,
+            Some(Level::Local(local)) => {
+                ReadLevel::Within(Duration::from_millis(local.max_staleness_ms))
             }
-            // Not the barrier: the token's position is all that was asked for.
-            let reached = self
-                .consensus
-                .applied(wanted.index, context.remaining())
-                .await;
-            reached.map_err(|error| barrier_detail(&error))?;
-        }
-        let reading = self.take_reading(None)?;
-        // Terms never go back along the log: a later position of an earlier term is of no history of this cluster.
-        if reading.as_of.term < wanted.term {
-            let text = "the token names a term that the cluster had not come to at its position";
-            return Err(ErrorDetail::new(Code::TokenAhead, text));
-        }
-        Ok(reading)
-    }
-
-    async fn ask_barrier(&self, context: &CallContext) -> Result<Barrier, ErrorDetail> {
-        let barrier = self.consensus.barrier(context.remaining()).await;
-        barrier.map_err(|error| barrier_detail(&error))
-    }
-
-    fn take_reading(&self, staleness_max: Option<Duration>) -> Result<Reading, ErrorDetail> {
-        let fresh_as_of = self.consensus.fresh_as_of();
-        let view = self
-            .stores
-            .state
-            .view()
-            .map_err(|fault| outcomes::storage_detail(&fault))?;
-        let as_of = self.as_of(&view)?;
-        Ok(Reading {
-            view,
-            as_of,
-            fresh_as_of,
-            staleness_max,
+            Some(Level::Linearizable(_)) => ReadLevel::Linearizable,
+            Some(Level::Session(session)) => {
+                let token = Token::decode(&session.token).map_err(token_detail)?;
+                token
+                    .check(self.facts.topology.cluster(), self.stores.incarnation)
+                    .map_err(token_detail)?;
+                ReadLevel::After(token.position)
+            }
         })
-    }
-
-    /// How stale a reading is by now, at most; unknown until this node has applied a barrier.
-    fn staleness(&self, reading: &Reading) -> Option<Duration> {
-        let fresh_as_of = reading.fresh_as_of?;
-        Some(self.consensus.boot_time().saturating_sub(fresh_as_of))
-    }
-
-    fn check_bound(&self, reading: &Reading) -> Result<Option<Duration>, ErrorDetail> {
-        let staleness = self.staleness(reading);
-        let Some(bound) = reading.staleness_max else {
-            return Ok(staleness);
-        };
-        let text = match staleness {
-            Some(staleness) if staleness <= bound => return Ok(Some(staleness)),
-            Some(staleness) => format!(
-                "this node may be {} ms behind, the read allows {} ms",
-                staleness.as_millis(),
-                bound.as_millis()
-            ),
-            None => format!(
-                "how far this node is behind is not known, the read allows {} ms",
-                bound.as_millis()
-            ),
-        };
-        Err(ErrorDetail::new(Code::TooStale, text).with_retry_after(STALE_RETRY))
     }
 
     /// What the answer that is about to leave is based on. The bound is checked once more: time has passed since the snapshot.
     ///
     /// # Errors
     /// The answer is now older than the read allows.
-    pub(super) fn close_reading(&self, reading: Reading) -> Result<AsOf, ErrorDetail> {
-        let staleness = self.check_bound(&reading)?;
+    pub(super) fn close_reading(&self, Reading(reading): Reading) -> Result<AsOf, ErrorDetail> {
+        let closed = reading.close(self.consensus.boot_time());
+        let (opened, staleness) = closed.map_err(stale_detail)?;
         Ok(AsOf {
             staleness_ms: staleness.map(milliseconds),
-            ..reading.as_of
+            ..opened.as_of
         })
     }
 
@@ -217,23 +112,28 @@ impl ServiceParts {
     /// # Errors
     /// The answer is now older than the read allows.
     pub(super) fn first_page_as_of(&self, reading: &Reading) -> Result<AsOf, ErrorDetail> {
-        self.check_bound(reading)?;
-        Ok(self.page_as_of(reading))
+        let boot_time = self.consensus.boot_time();
+        let staleness = reading.0.check_bound(boot_time).map_err(stale_detail)?;
+        Ok(reading.as_of_with(staleness))
     }
 
     /// What a further page of a scan is based on: the state of the first one, and the staleness that it has come to by now.
     pub(super) fn page_as_of(&self, reading: &Reading) -> AsOf {
-        AsOf {
-            staleness_ms: self.staleness(reading).map(milliseconds),
-            ..reading.as_of.clone()
-        }
+        reading.as_of_with(reading.0.staleness(self.consensus.boot_time()))
     }
 }
 
 impl Reading {
     /// Position, commit time and node, known before the answer is complete.
     pub(super) fn as_of(&self) -> &AsOf {
-        &self.as_of
+        &self.0.view().as_of
+    }
+
+    fn as_of_with(&self, staleness: Option<Duration>) -> AsOf {
+        AsOf {
+            staleness_ms: staleness.map(milliseconds),
+            ..self.as_of().clone()
+        }
     }
 
     /// Reads on the snapshot.
@@ -241,8 +141,36 @@ impl Reading {
         &self,
         read: impl FnOnce(&ReadView) -> Result<T, ViewFault>,
     ) -> Result<T, ErrorDetail> {
-        read(&self.view).map_err(|fault| outcomes::view_detail(&fault))
+        read(&self.0.view().view).map_err(|fault| outcomes::view_detail(&fault))
     }
+}
+
+/// Why a read was refused, in public words.
+fn refusal_detail(refusal: ReadRefusal<ErrorDetail>) -> ErrorDetail {
+    match refusal {
+        ReadRefusal::TooStale { stale, barrier } => {
+            let mut detail = stale_detail(stale);
+            if let Some(cause) = barrier {
+                detail.message = format!("{}; {cause}", detail.message);
+            }
+            detail
+        }
+        ReadRefusal::AheadOfCluster { wanted, reached } => {
+            let text =
+                format!("the token names position {wanted}, the cluster has come to {reached}");
+            ErrorDetail::new(Code::TokenAhead, text)
+        }
+        ReadRefusal::TermUnknown => {
+            let text = "the token names a term that the cluster had not come to at its position";
+            ErrorDetail::new(Code::TokenAhead, text)
+        }
+        ReadRefusal::Barrier(error) => barrier_detail(&error),
+        ReadRefusal::Fault(detail) => detail,
+    }
+}
+
+fn stale_detail(stale: TooStale) -> ErrorDetail {
+    ErrorDetail::new(Code::TooStale, stale.to_string()).with_retry_after(STALE_RETRY)
 }
 
 /// Rounded up: a bound may be too wide, never too narrow.
