@@ -43,6 +43,8 @@ pub enum ClusterError {
     Pki(#[from] PkiError),
     #[error("no node is called {name}")]
     NoNode { name: String },
+    #[error("{node} has no process that runs")]
+    NotRunning { node: String },
     #[error("no site with nodes is called {name}")]
     NoSite { name: String },
     #[error("cannot start {node}")]

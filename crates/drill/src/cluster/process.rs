@@ -42,13 +42,14 @@ impl ProcessMark {
             .is_ok_and(|(state, ticks)| ticks == self.started_ticks && !matches!(state, 'Z' | 'X'))
     }
 
-    /// Sends a signal, unless the process is gone.
-    pub(super) fn signal(self, signal: Signal) -> io::Result<()> {
+    /// Sends a signal, unless the process is gone: then `false`.
+    pub(super) fn signal(self, signal: Signal) -> io::Result<bool> {
         if !self.runs() {
-            return Ok(());
+            return Ok(false);
         }
         match kill(Pid::from_raw(self.pid), signal) {
-            Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(nix::errno::Errno::ESRCH) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -97,7 +98,8 @@ impl NodeProcess {
         Some(status.to_string())
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+    /// As [`ProcessMark::signal`].
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<bool> {
         self.mark.signal(signal)
     }
 
@@ -213,7 +215,8 @@ mod tests {
             ..mark
         };
         assert!(!later.runs());
-        later.signal(Signal::SIGKILL).unwrap(); // goes nowhere: this test goes on
+        // Goes nowhere: this test goes on.
+        assert!(!later.signal(Signal::SIGKILL).unwrap());
     }
 
     #[test]
