@@ -3,11 +3,17 @@
 //! Votes go from follower to follower, and between those nothing else ever goes. Over a connection that must first be opened, with two round trips for TCP
 //! and TLS, a vote misses its deadline when sites lie far apart, and the next one is asked for only after another election wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use banyan_domain::{NodeId, Timestamp};
-use futures::future::{BoxFuture, join_all};
-use openraft::storage::RaftStateMachine;
+use futures::future::BoxFuture;
+use openraft::{
+    async_runtime::watch::WatchReceiver as _, metrics::RaftServerMetrics, storage::RaftStateMachine,
+};
 use openraft_rt::{AsyncRuntime, Instant as _};
 
 use crate::{
@@ -33,70 +39,155 @@ pub trait PingWire: Send + Sync + 'static {
     fn ping(&self, node: u64, member: &Member) -> BoxFuture<'static, Result<Timestamp, String>>;
 }
 
-/// What the task works with.
+/// What the tasks work with.
 pub(crate) struct Pings {
     pub(crate) wire: Arc<dyn PingWire>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clocks: VoterClocks,
 }
 
-/// Runs until the last handle of consensus is gone.
+/// Keeps one task for each other voter, as long as both vote. Runs until consensus has stopped, or its last handle is gone.
 pub(crate) async fn run<R, SM>(consensus: WeakConsensus<R, SM>, pings: Pings)
 where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>>,
 {
-    loop {
-        let pause = {
-            let Some(consensus) = consensus.upgrade() else {
-                return;
-            };
-            let status = consensus.status();
-            if status.role == Role::Stopped {
-                return;
-            }
-            let votes = |node| status.members.get(&node).is_some_and(|member| member.votes);
-            pings.clocks.keep(votes);
-            let others: Vec<(NodeId, Member)> = status
-                .members
-                .iter()
-                .filter(|(id, member)| member.votes && **id != status.node)
-                .map(|(id, member)| (*id, member.member.clone()))
-                .collect();
-            // A learner has no say in elections, and its certificate none among voters.
-            if votes(status.node) {
-                pings.round(others).await
-            } else {
-                EVERY
-            }
-        };
-        R::sleep_until(R::Instant::now() + pause).await;
+    let Some(mut metrics) = consensus
+        .upgrade()
+        .map(|consensus| consensus.raft().server_metrics())
+    else {
+        return;
+    };
+    let pings = Arc::new(pings);
+    // A task ends once its voter is not in here any more.
+    let mut asked: BTreeMap<NodeId, Arc<Member>> = BTreeMap::new();
+    while consensus
+        .upgrade()
+        .is_some_and(|consensus| consensus.status().role != Role::Stopped)
+    {
+        let others = others(&metrics.borrow_watched());
+        asked.retain(|node, member| others.get(node) == Some(&**member));
+        pings.clocks.keep(|node| others.contains_key(&node));
+        for (node, member) in others {
+            asked.entry(node).or_insert_with(|| {
+                let member = Arc::new(member);
+                let voter = Arc::downgrade(&member);
+                drop(R::spawn(ask::<R>(Arc::clone(&pings), node, voter)));
+                member
+            });
+        }
+        // The time is for handles that are gone, which no change tells of.
+        if let Ok(Err(_closed)) = R::timeout(EVERY, Box::pin(metrics.changed())).await {
+            return;
+        }
     }
 }
 
-impl Pings {
-    /// Pings all, and tells when to do it again.
-    async fn round(&self, others: Vec<(NodeId, Member)>) -> Duration {
-        let asked: Vec<NodeId> = others.iter().map(|(node, _)| *node).collect();
-        join_all(others.into_iter().map(|(node, member)| async move {
-            let asked = self.clock.boot_time();
-            // One that does not answer has connections to be opened next time, and no say about clocks meanwhile.
-            if let Ok(wall) = self.wire.ping(node.get(), &member).await {
-                let answered = self.clock.boot_time();
-                let reading = Heard {
-                    wall,
-                    asked,
-                    answered,
-                };
-                self.clocks.note(node, reading);
-            }
-        }))
-        .await;
-        let now = self.clock.boot_time();
-        if asked.iter().all(|node| self.clocks.heard(*node, now)) {
+/// The other voters, if this node is one: a learner has no say in elections, and its certificate none among voters.
+fn others<R: AsyncRuntime>(metrics: &RaftServerMetrics<TypeConfig<R>>) -> BTreeMap<NodeId, Member> {
+    let membership = metrics.membership_config.membership();
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    if !voters.contains(&metrics.id) {
+        return BTreeMap::new();
+    }
+    let members = membership.nodes();
+    members
+        .filter(|(id, _)| voters.contains(id) && **id != metrics.id)
+        .map(|(id, member)| (NodeId(*id), member.clone()))
+        .collect()
+}
+
+/// Asks one voter again and again. None of the others waits for its answers.
+async fn ask<R: AsyncRuntime>(pings: Arc<Pings>, node: NodeId, voter: Weak<Member>) {
+    while let Some(member) = voter.upgrade() {
+        let begun = R::Instant::now();
+        let asked = pings.clock.boot_time();
+        let answer = pings.wire.ping(node.get(), &member);
+        drop(member);
+        // One that does not answer has connections to be opened next time, and no say about clocks meanwhile.
+        let wall = answer.await;
+        let answered = pings.clock.boot_time();
+        if let Ok(wall) = wall
+            && voter.strong_count() > 0
+        {
+            let heard = Heard {
+                wall,
+                asked,
+                answered,
+            };
+            pings.clocks.note(node, heard);
+        }
+        let every = if pings.clocks.heard(node, answered) {
             EVERY
         } else {
             EVERY_UNHEARD
+        };
+        R::sleep_until(begun + every).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures::{FutureExt as _, join};
+    use openraft_rt_tokio::TokioRuntime;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{clock::SystemClock, voter_clocks::OFFSET_MAX};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Answers as often as it is let.
+    struct Voter {
+        asked: AtomicU64,
+        arrived: Semaphore,
+        answers: Arc<Semaphore>,
+    }
+
+    impl PingWire for Voter {
+        fn ping(&self, _: u64, _: &Member) -> BoxFuture<'static, Result<Timestamp, String>> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.arrived.add_permits(1);
+            let answers = Arc::clone(&self.answers);
+            async move {
+                answers.acquire().await.unwrap().forget();
+                Ok(SystemClock.now())
+            }
+            .boxed()
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_left_is_asked_no_more_and_its_late_answer_does_not_count() {
+        let wire = Arc::new(Voter {
+            asked: AtomicU64::new(0),
+            arrived: Semaphore::new(0),
+            answers: Arc::new(Semaphore::new(1)),
+        });
+        let clocks = VoterClocks::new(OFFSET_MAX);
+        let pings = Arc::new(Pings {
+            wire: wire.clone(),
+            clock: Arc::new(SystemClock),
+            clocks: clocks.clone(),
+        });
+        let heard = || clocks.heard(NodeId(2), SystemClock.boot_time());
+        let member = Arc::new(Member::default());
+        let asking = ask::<TokioRuntime>(pings, NodeId(2), Arc::downgrade(&member));
+        let leaving = async {
+            // The first question was answered, the second is under way.
+            wire.arrived.acquire_many(2).await.unwrap().forget();
+            assert!(heard());
+            clocks.keep(|_| false);
+            drop(member);
+            wire.answers.add_permits(1);
+        };
+        let both = async { join!(asking, leaving) };
+        TokioRuntime::timeout(PATIENCE, both)
+            .await
+            .expect("the task ends");
+        assert!(!heard(), "of one that had left");
+        assert_eq!(wire.asked.load(Ordering::SeqCst), 2);
     }
 }

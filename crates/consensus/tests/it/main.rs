@@ -9,6 +9,7 @@ mod fixtures;
 mod leadership;
 mod partitions;
 mod paused_leader;
+mod pings;
 mod pki;
 mod raw_values;
 mod readings;

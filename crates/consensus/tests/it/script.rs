@@ -258,6 +258,16 @@ pub(crate) async fn start(
     peers: &BTreeMap<u64, Arc<Peer>>,
     timing: Timing,
 ) -> (Consensus, Stores) {
+    start_with_pings(folder, peers, timing, Arc::new(NobodyElse)).await
+}
+
+/// The same, with peers whose clocks can be asked for.
+pub(crate) async fn start_with_pings(
+    folder: &Path,
+    peers: &BTreeMap<u64, Arc<Peer>>,
+    timing: Timing,
+    pings: Arc<dyn PingWire>,
+) -> (Consensus, Stores) {
     let identity = Identity {
         cluster: "script".to_owned(),
         node: 1,
@@ -286,7 +296,7 @@ pub(crate) async fn start(
         clock: Arc::new(SystemClock),
         clock_offset_max: OFFSET_MAX,
         barriers: Arc::new(NobodyElse),
-        pings: Arc::new(NobodyElse),
+        pings,
     };
     let consensus = Consensus::start_with(parts).await;
     (consensus.expect("consensus starts"), stores)
