@@ -5,3 +5,4 @@
 pub mod harness;
 pub mod lossy_fs;
 pub mod registers;
+pub mod sim;

@@ -52,6 +52,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "banyan-drill",
             "banyan-node",
             "banyan-consensus",
+            "banyan-storage",
+            "banyan-synth",
             "banyan-client",
             "banyan-topology",
             "banyan-wire",
