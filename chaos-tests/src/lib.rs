@@ -4,4 +4,5 @@
 
 pub mod harness;
 pub mod lossy_fs;
+pub mod process;
 pub mod registers;
