@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Clients that register, correct and record deaths, beside those of registers
     #[arg(long, value_name = "NUMBER", default_value_t = 4)]
     pub(super) clients: usize,
+    /// Disks that answer syncs without doing them: a run that must end with code 1 as soon as power is lost
+    #[arg(long)]
+    pub(super) lying_disks: bool,
     /// Where the report goes
     #[arg(long, value_name = "FILE", default_value = "target/proof/chaos.json")]
     pub(super) report: PathBuf,

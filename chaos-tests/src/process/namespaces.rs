@@ -225,3 +225,85 @@ fn pair(one: &str, interface: &str, other: &str, peer: &str) -> Result<()> {
     let second = ["peer", "name", peer, "netns", other];
     tools::call("ip", &[&first[..], &second[..]].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    const TOPOLOGY: &str = include_str!("../../../cluster/local.toml");
+    const PORT: u16 = 7000;
+    const PACKETS: usize = 200;
+
+    /// A socket of a node: it stays in the namespace in which it was made.
+    fn socket(namespaces: &Namespaces, node: &str) -> UdpSocket {
+        let file = File::open(format!("{NAMES}/{}", namespaces.full(node))).unwrap();
+        let address = namespaces.addresses[node].clone();
+        let made = thread::spawn(move || {
+            setns(file, CloneFlags::CLONE_NEWNET).unwrap();
+            UdpSocket::bind((address, PORT)).unwrap()
+        });
+        let socket = made.join().unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        socket
+    }
+
+    /// How many of some packets arrive.
+    fn arrive(from: &UdpSocket, to: &UdpSocket) -> usize {
+        let mut arrived = 0;
+        for _ in 0..PACKETS {
+            from.send_to(b"x", to.local_addr().unwrap()).unwrap();
+        }
+        while to.recv_from(&mut [0]).is_ok() {
+            arrived += 1;
+        }
+        arrived
+    }
+
+    #[test]
+    fn weather_is_of_single_directions_and_clients_do_not_feel_it() {
+        let run = RunName::own().unwrap();
+        let topology = Topology::parse(TOPOLOGY).unwrap().topology;
+        // On a thread of its own, which moves to the clients' namespace.
+        let tried = thread::spawn(move || {
+            let mut namespaces = match Namespaces::create(run, &topology) {
+                Ok(namespaces) => namespaces,
+                Err(error) => return crate::harness::say(&format!("not tried: {error:#}")),
+            };
+            let one = socket(&namespaces, "central-1");
+            let other = socket(&namespaces, "central-2");
+            let client = UdpSocket::bind((CLIENTS_ADDRESS, PORT)).unwrap();
+            assert_eq!(arrive(&one, &other), PACKETS);
+
+            let (from, to) = (["central-1".to_owned()], ["central-2".to_owned()]);
+            let mut weather = Weather::default();
+            weather.trouble(&from, &to, Trouble::Cut);
+            namespaces.set(&weather).unwrap();
+            assert_eq!(arrive(&one, &other), 0);
+            assert_eq!(arrive(&other, &one), PACKETS);
+            assert_eq!(arrive(&client, &other), PACKETS);
+
+            let mut weather = Weather::default();
+            weather.trouble(&from, &to, Trouble::Lossy { percent: 50 });
+            weather.slow(&from, 8_000);
+            namespaces.set(&weather).unwrap();
+            let left = arrive(&one, &other);
+            assert!((PACKETS / 5..PACKETS * 4 / 5).contains(&left), "{left}");
+
+            namespaces.set(&Weather::default()).unwrap();
+            assert_eq!(arrive(&one, &other), PACKETS);
+        });
+        tried.join().unwrap();
+        let left = std::fs::read_dir(NAMES).into_iter().flatten().flatten();
+        let ours = left.filter(|entry| {
+            let name = entry.file_name();
+            RunName::at_start_of(&name.to_string_lossy()) == Some(run)
+        });
+        assert_eq!(ours.count(), 0);
+    }
+}

@@ -29,9 +29,9 @@ pub(super) struct Report {
     /// Of them, those whose outcome was open until they were asked for once more.
     pub(super) settled_later: u64,
     pub(super) rejected: u64,
-    /// Acknowledged writes that are missing or altered on some node.
-    pub(super) lost: u64,
-    pub(super) duplicated: u64,
+    /// Acknowledged writes that are missing or altered on some node. Nothing: they could not be compared.
+    pub(super) lost: Option<u64>,
+    pub(super) duplicated: Option<u64>,
     pub(super) histories_read: u64,
     pub(super) digests_equal: bool,
     /// `ok`, or what was wrong with the history of registers.
@@ -78,10 +78,15 @@ impl Report {
         for (kind, count) in &self.faults {
             rows.push((format!("  {kind}"), count.to_string()));
         }
+        let told =
+            |count: Option<u64>| count.map_or("not known".to_owned(), |count| count.to_string());
+        rows.push((
+            "writes acknowledged".to_owned(),
+            self.acknowledged.to_string(),
+        ));
+        rows.push(("  lost".to_owned(), told(self.lost)));
+        rows.push(("  duplicated".to_owned(), told(self.duplicated)));
         let counts = [
-            ("writes acknowledged", self.acknowledged),
-            ("  lost", self.lost),
-            ("  duplicated", self.duplicated),
             ("histories read back", self.histories_read),
             ("operations on registers", self.register_operations),
             ("windows of registers", self.windows),
