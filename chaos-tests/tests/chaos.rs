@@ -29,7 +29,7 @@ fn report(folder: &Path) -> serde_json::Value {
 fn short_run_keeps_every_promise_and_reports_it() {
     let folder = Folder::new("chaos").unwrap();
     let kinds = "kill_node,cut_site,power_loss";
-    let ended = run(folder.path(), "0.25", kinds, &[]);
+    let ended = run(folder.path(), "0.1", kinds, &[]);
     assert_eq!(ended.status.code(), Some(0));
     let report = report(folder.path());
     assert_eq!(report["lost"], 0);
@@ -53,7 +53,7 @@ fn run_on_lying_disks_ends_with_broken_promises() {
     let folder = Folder::new("chaos-lying").unwrap();
     let ended = run(
         folder.path(),
-        "0.25",
+        "0.1",
         "power_loss_everywhere",
         &["--lying-disks"],
     );
