@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use banyan_drill::cluster::LocalCluster;
 use nix::mount::{MntFlags, umount2};
@@ -30,6 +31,29 @@ pub(super) async fn remove(folder: &Path) {
             &path.display().to_string(),
             fs::remove_dir_all(&path).map_err(Into::into),
         );
+    }
+}
+
+/// What the folder of a run is called that stays for people. It is no run's name, so that no run removes it for being dead.
+pub(super) const KEPT: &str = "kept-";
+/// Folders that stay; the oldest go.
+const KEPT_AT_MOST: usize = 5;
+
+/// Removes the oldest folders that were kept, until there is room for one more.
+pub(super) fn make_room(folder: &Path) {
+    let kept = entries(folder).into_iter().filter(|name| {
+        let rest = name.strip_prefix(KEPT).unwrap_or_default();
+        rest.parse::<RunName>().is_ok()
+    });
+    let mut kept: Vec<(SystemTime, PathBuf)> = kept
+        .map(|name| folder.join(name))
+        .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
+        .collect();
+    kept.sort();
+    let too_many = (kept.len() + 1).saturating_sub(KEPT_AT_MOST);
+    for (_, path) in kept.into_iter().take(too_many) {
+        let shown = path.display().to_string();
+        tell(&shown, fs::remove_dir_all(&path).map_err(Into::into));
     }
 }
 
@@ -81,7 +105,25 @@ fn entries(folder: &Path) -> Vec<String> {
 
 fn tell(what: &str, done: anyhow::Result<()>) {
     match done {
-        Ok(()) => harness::say(&format!("removed {what}, left by a killed run")),
-        Err(error) => harness::say(&format!("{what}, left by a killed run, stays: {error}")),
+        Ok(()) => harness::say(&format!("removed {what}, left by an earlier run")),
+        Err(error) => harness::say(&format!("{what}, left by an earlier run, stays: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_kept_folders_stay_and_nothing_else_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = (1..=7).map(|pid| format!("{KEPT}banyan-chaos-{pid}-1"));
+        for name in names.chain(["mine".to_owned(), "kept-mine".to_owned()]) {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        make_room(folder.path());
+        let left = entries(folder.path());
+        assert_eq!(left.len(), 2 + KEPT_AT_MOST - 1, "{left:?}");
+        assert!(left.contains(&"mine".to_owned()) && left.contains(&"kept-mine".to_owned()));
     }
 }

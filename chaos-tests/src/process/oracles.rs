@@ -195,7 +195,58 @@ fn stamps_are_true(writes: &[Write], wall_ms: i64, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use banyan_domain::{IdempotencyKey, Timestamp};
+    use banyan_drill::history::{Acknowledgement, ClientIndex, Key, Pin, WriteKind, WriteOutcome};
+
     use super::*;
+
+    /// A write from one second to the next, that was stamped at a time of the same clock.
+    fn stamped(second: u8, position: u64, term: u64, time_ms: i64) -> Write {
+        let answer = Acknowledgement {
+            person: position,
+            pin: Pin(position.to_string()),
+            version: 1,
+            position,
+            term,
+            time_ms,
+            replayed: false,
+        };
+        Write {
+            client: ClientIndex(0),
+            kind: WriteKind::Birth,
+            key: Key(IdempotencyKey::new(Timestamp(0), [second; 10])),
+            command: banyan_wire::v1::Command::default(),
+            started: Duration::from_secs(second.into()),
+            ended: Duration::from_secs(u64::from(second) + 1),
+            tries: 1,
+            node: String::new(),
+            outcome: WriteOutcome::Acknowledged(answer),
+            discarded: None,
+        }
+    }
+
+    fn found(writes: &[Write]) -> Vec<&'static str> {
+        let mut findings = Findings::default();
+        check(writes, &Kept::default(), 0, &mut findings);
+        findings.counts().keys().copied().collect()
+    }
+
+    #[test]
+    fn each_rule_of_positions_terms_and_stamps_finds_what_breaks_it() {
+        let first = stamped(0, 5, 2, 500);
+        assert!(found(&[first.clone(), stamped(2, 6, 2, 2_500)]).is_empty());
+        // As far off as a leader's clock may be.
+        assert!(found(&[first.clone(), stamped(2, 6, 2, 6_500)]).is_empty());
+        let cases = [
+            (stamped(2, 4, 2, 400), "positions_not_in_order"),
+            (stamped(2, 6, 1, 2_500), "term_went_back"),
+            (stamped(2, 6, 2, 400), "stamp_went_back"),
+            (stamped(2, 6, 2, 3_600_000), "wrong_stamp"),
+        ];
+        for (second, rule) in cases {
+            assert_eq!(found(&[first.clone(), second]), [rule]);
+        }
+    }
 
     fn moment(called: u64, returned: u64, position: u64) -> Moment {
         Moment {

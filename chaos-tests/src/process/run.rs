@@ -134,9 +134,11 @@ fn keep_or_remove(folder: &Path, ended: &Result<Report>) {
         }
         return;
     }
-    // Under a name that is no run's: the next run would remove it.
+    if let Some(runs) = folder.parent() {
+        leftovers::make_room(runs);
+    }
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let kept = folder.with_file_name(format!("kept-{name}"));
+    let kept = folder.with_file_name(format!("{}{name}", leftovers::KEPT));
     let place = match std::fs::rename(folder, &kept) {
         Ok(()) => kept,
         Err(_) => folder.to_owned(),
