@@ -6,8 +6,7 @@
 //! Not every node runs under it, so that a run shows the others exactly as they are.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::tools;
+use super::preload::{self, Preloaded};
 
 const SOURCE: &str = include_str!("clock.c");
 /// Voters under the library. Fewer than half of five: a majority's clocks are right.
@@ -33,6 +32,7 @@ pub(super) struct Clocks {
     folder: PathBuf,
     /// Why no clock can be set.
     missing: Option<String>,
+    library: PathBuf,
     nodes: Vec<String>,
 }
 
@@ -49,12 +49,15 @@ impl Clocks {
         let mut clocks = Clocks {
             folder: folder.join("clocks"),
             missing: None,
+            library: PathBuf::new(),
             nodes: Vec::new(),
         };
-        fs::create_dir_all(&clocks.folder).context("cannot make the folder of the clocks")?;
-        if let Err(error) = clocks.compile() {
-            clocks.missing = Some(format!("{error:#}"));
-            return Ok(clocks);
+        match preload::compile(&clocks.folder, "clock", SOURCE) {
+            Ok(library) => clocks.library = library,
+            Err(error) => {
+                clocks.missing = Some(format!("{error:#}"));
+                return Ok(clocks);
+            }
         }
         let mut voters: Vec<_> = topology.voters().collect();
         voters.shuffle(rng);
@@ -73,16 +76,6 @@ impl Clocks {
         Ok(clocks)
     }
 
-    fn compile(&self) -> Result<()> {
-        let (source, library) = (self.folder.join("clock.c"), self.library());
-        fs::write(&source, SOURCE).context("cannot write clock.c")?;
-        let (source, library) = (path_text(&source)?, path_text(&library)?);
-        let arguments = [
-            "-shared", "-fPIC", "-O2", "-o", &library, &source, "-pthread",
-        ];
-        tools::call("cc", &arguments).context("clock.c cannot be compiled (Debian package gcc)")
-    }
-
     /// Nodes whose clock can be set.
     pub(super) fn nodes(&self) -> &[String] {
         &self.nodes
@@ -92,21 +85,10 @@ impl Clocks {
         self.missing.as_deref()
     }
 
-    /// What a node's command has before it.
-    pub(super) fn wrapper(&self, node: &str) -> Vec<OsString> {
-        if !self.nodes.iter().any(|name| name == node) {
-            return Vec::new();
-        }
-        let variable = |name: &str, path: &Path| {
-            let mut text = OsString::from(format!("{name}="));
-            text.push(path);
-            text
-        };
-        vec![
-            "env".into(),
-            variable("LD_PRELOAD", &self.library()),
-            variable("BANYAN_CHAOS_CLOCK", &self.file(node)),
-        ]
+    /// What makes a node's clock one that can be set.
+    pub(super) fn preloaded(&self, node: &str) -> Option<Preloaded> {
+        let has = self.nodes.iter().any(|name| name == node);
+        has.then(|| Preloaded::new(&self.library, "BANYAN_CHAOS_CLOCK", self.file(node)))
     }
 
     /// Sets a node's clock so many seconds ahead or, if negative, back.
@@ -139,10 +121,6 @@ impl Clocks {
         })
     }
 
-    fn library(&self) -> PathBuf {
-        self.folder.join("clock.so")
-    }
-
     fn file(&self, node: &str) -> PathBuf {
         self.folder.join(node)
     }
@@ -158,15 +136,9 @@ impl Clocks {
     }
 }
 
-fn path_text(path: &Path) -> Result<String> {
-    let text = path
-        .to_str()
-        .context("the run's folder has a name that is not UTF-8")?;
-    Ok(text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::process::Command;
 
     use rand::SeedableRng;
@@ -192,6 +164,10 @@ mod tests {
             .unwrap()
     }
 
+    fn wrapper(clocks: &Clocks, node: &str) -> Vec<OsString> {
+        preload::wrapper(&[clocks.preloaded(node).unwrap()])
+    }
+
     #[test]
     fn step_shows_at_once_and_goes_away_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -203,7 +179,7 @@ mod tests {
             panic!("two voters have clocks: {:?}", clocks.nodes());
         };
         clocks.step(first, -86_400).unwrap();
-        let (stepped, right) = (clocks.wrapper(first), clocks.wrapper(second));
+        let (stepped, right) = (wrapper(&clocks, first), wrapper(&clocks, second));
         let apart = shown(&right) - shown(&stepped);
         assert!((86_300..86_500).contains(&apart), "{apart} s");
         clocks.right().unwrap();

@@ -69,7 +69,6 @@ pub(super) async fn strike(
         None => None,
         Some(done) => {
             storm.arena.cluster.start_node(&node)?;
-            storm.arena.tell_processes();
             let came = watch(storm, &node, &before, &done, rng).await?;
             storm.kill(&one).await?;
             damage::empty(&data)?;

@@ -122,7 +122,6 @@ impl Storm {
                     .add("node_ended", &format!("{node} ended by itself: {how}"));
             }
             self.arena.cluster.start_node(&node)?;
-            self.arena.tell_processes();
         }
         Ok(())
     }
@@ -345,7 +344,6 @@ impl Storm {
                 );
             }
             self.arena.cluster.start_node(node)?;
-            self.arena.tell_processes();
             if !self.wait_level().await? {
                 break;
             }

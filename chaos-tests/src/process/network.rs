@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use super::namespaces::Namespaces;
+use super::preload::Preloaded;
 use super::proxies::Proxies;
 
 /// What is wrong with one direction between two nodes.
@@ -88,18 +89,19 @@ impl Network {
         }
     }
 
-    /// Tells the processes that the nodes run as: proxies know a node's connection by its process.
-    pub(super) fn processes(&self, ids: &BTreeMap<String, i32>) {
-        if let Network::Proxies(proxies) = self {
-            proxies.processes(ids);
-        }
-    }
-
     /// What a node's command begins with.
     pub(super) fn wrapper(&self, node: &str) -> Vec<OsString> {
         match self {
             Network::Namespaces(namespaces) => namespaces.wrapper(node),
             Network::Proxies(_) => Vec::new(),
+        }
+    }
+
+    /// What a node has preloaded for it.
+    pub(super) fn preloaded(&self, node: &str) -> Option<Preloaded> {
+        match self {
+            Network::Namespaces(_) => None,
+            Network::Proxies(proxies) => proxies.preloaded(node),
         }
     }
 

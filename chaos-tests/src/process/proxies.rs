@@ -1,40 +1,51 @@
 //! Nodes on the loopback interface, each behind a relay for its peers: for machines on which namespaces cannot be made.
 //!
-//! The topology names the relays' ports, the nodes listen on ports of their own. A relay learns from which node a connection comes by the
-//! process that holds its other end, so that each direction between two nodes can be troubled alone, as with namespaces.
-//! What a relay cannot do: lose packets (it breaks connections instead), and leave a cut connection without an acknowledgement from the kernel.
+//! The topology names the relays' ports, the nodes listen on ports of their own. Every node connects from a loopback address of its own
+//! (`connect.c`), so that a relay knows whom a connection comes from, and each direction between two nodes can be troubled alone, as with
+//! namespaces. What a relay cannot do: lose packets (it breaks connections instead), and leave a cut connection without an acknowledgement from
+//! the kernel.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use banyan_topology::Topology;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::network::Weather;
-use super::{relay, socket_owner};
+use super::preload::{self, Preloaded};
+use super::relay;
 
-/// A node may be told of a moment after it has made its first connection.
-const OWNER_TRIES: u32 = 40;
-const OWNER_PAUSE: Duration = Duration::from_millis(50);
+const SOURCE: &str = include_str!("connect.c");
 
 /// The relays of one run; they end when this is dropped.
 pub(super) struct Proxies {
     weather: watch::Sender<Weather>,
-    processes: Arc<Mutex<BTreeMap<String, i32>>>,
+    library: PathBuf,
+    /// The address that each node connects from.
+    sources: BTreeMap<String, IpAddr>,
     relays: JoinSet<()>,
 }
 
 impl Proxies {
-    pub(super) fn new() -> Proxies {
-        Proxies {
+    /// Compiles what nodes connect with.
+    ///
+    /// # Errors
+    /// It cannot be compiled.
+    pub(super) fn new(folder: &Path, topology: &Topology) -> Result<Proxies> {
+        let sources = (1..).zip(topology.nodes()).map(|(number, node)| {
+            let address = Ipv4Addr::new(127, 77, 0, number);
+            (node.name().to_owned(), IpAddr::V4(address))
+        });
+        Ok(Proxies {
             weather: watch::Sender::new(Weather::default()),
-            processes: Arc::default(),
+            library: preload::compile(&folder.join("proxies"), "connect", SOURCE)?,
+            sources: sources.collect(),
             relays: JoinSet::new(),
-        }
+        })
     }
 
     /// Relays what comes to `listener` to `to`, where the named node listens for its peers.
@@ -52,20 +63,23 @@ impl Proxies {
             .context("a relay's listener")?;
         let listener = TcpListener::from_std(listener).context("a relay's listener")?;
         let (node, weather) = (node.to_owned(), self.weather.subscribe());
-        let processes = Arc::clone(&self.processes);
+        let names: BTreeMap<IpAddr, String> = self
+            .sources
+            .iter()
+            .map(|(name, address)| (*address, name.clone()))
+            .collect();
         self.relays.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => if let Ok((near, from)) = accepted {
-                        let (node, weather) = (node.clone(), weather.clone());
-                        let processes = Arc::clone(&processes);
-                        connections.spawn(async move {
-                            // A connection of nobody known is ended: whoever made it tries again.
-                            if let Some(sender) = owner(from, &processes).await {
+                        // A connection of nobody known is ended.
+                        if let Some(sender) = names.get(&from.ip()).cloned() {
+                            let (node, weather) = (node.clone(), weather.clone());
+                            connections.spawn(async move {
                                 relay::connection(near, to, &sender, &node, weather).await;
-                            }
-                        });
+                            });
+                        }
                     },
                     Some(_) = connections.join_next() => {}
                 }
@@ -78,23 +92,13 @@ impl Proxies {
         self.weather.send_replace(weather.clone());
     }
 
-    pub(super) fn processes(&self, ids: &BTreeMap<String, i32>) {
-        lock(&self.processes).clone_from(ids);
+    /// What gives a node its own address.
+    pub(super) fn preloaded(&self, node: &str) -> Option<Preloaded> {
+        let address = self.sources.get(node)?;
+        Some(Preloaded::new(
+            &self.library,
+            "BANYAN_CHAOS_FROM",
+            address.to_string(),
+        ))
     }
-}
-
-async fn owner(from: SocketAddr, processes: &Mutex<BTreeMap<String, i32>>) -> Option<String> {
-    for _ in 0..OWNER_TRIES {
-        let known = lock(processes).clone();
-        let found = tokio::task::spawn_blocking(move || socket_owner::owner(from, &known)).await;
-        if let Ok(Some(node)) = found {
-            return Some(node);
-        }
-        tokio::time::sleep(OWNER_PAUSE).await;
-    }
-    None
-}
-
-fn lock(processes: &Mutex<BTreeMap<String, i32>>) -> MutexGuard<'_, BTreeMap<String, i32>> {
-    processes.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,6 +17,7 @@ use super::disks::Disks;
 use super::name::RunName;
 use super::namespaces::{self, Namespaces};
 use super::network::Network;
+use super::preload::{self, Preloaded};
 use super::proxies::Proxies;
 use crate::harness;
 
@@ -100,7 +101,7 @@ impl Arena {
                 let topology = with_hosts(&prepared.topology, &addresses)?;
                 (Network::Namespaces(namespaces), topology)
             }
-            None => behind_relays(&prepared.topology, &mut particular)?,
+            None => behind_relays(folder, &prepared.topology, &mut particular)?,
         };
         let nodes: Vec<String> = topology
             .nodes()
@@ -110,37 +111,29 @@ impl Arena {
         let disks = Disks::mount(folder, &nodes)?;
         for node in &nodes {
             let mut wrapper = network.wrapper(node);
-            wrapper.extend(clocks.wrapper(node));
+            let libraries = [network.preloaded(node), clocks.preloaded(node)];
+            let libraries: Vec<Preloaded> = libraries.into_iter().flatten().collect();
+            wrapper.extend(preload::wrapper(&libraries));
             particular.entry(node.clone()).or_default().wrapper = wrapper;
         }
         let file = folder.join("topology.toml");
         fs::write(&file, topology.to_toml()).context("cannot write the topology")?;
-        let cluster = start_nodes(
-            cluster::Options {
-                ports: PortPolicy::Given,
-                extra_config: CONFIG.to_owned(),
-                particular,
-                data_root: Some(disks.root().to_owned()),
-                ready_within: READY_WITHIN,
-                ..cluster::Options::new(file, folder.join(CLUSTER))
-            },
-            &network,
-        )
+        let cluster = Box::pin(LocalCluster::start(cluster::Options {
+            ports: PortPolicy::Given,
+            extra_config: CONFIG.to_owned(),
+            particular,
+            data_root: Some(disks.root().to_owned()),
+            ready_within: READY_WITHIN,
+            ..cluster::Options::new(file, folder.join(CLUSTER))
+        }))
         .await?;
-        let mut arena = Arena {
+        Ok(Arena {
             cluster,
             clocks,
             disks,
             network,
             why_proxies: prepared.why_proxies,
-        };
-        arena.tell_processes();
-        Ok(arena)
-    }
-
-    /// Tells proxies which processes the nodes are now. To be called after every start of a node.
-    pub(super) fn tell_processes(&mut self) {
-        self.network.processes(&self.cluster.process_ids());
+        })
     }
 
     /// The names of the sites where voters are.
@@ -168,24 +161,6 @@ impl Drop for Arena {
     }
 }
 
-/// Starts the cluster. Relays must know the processes while it is being formed, which takes a look at its file of processes.
-async fn start_nodes(options: cluster::Options, network: &Network) -> Result<LocalCluster> {
-    let directory = options.directory.clone();
-    let starting = Box::pin(LocalCluster::start(options));
-    let telling = async {
-        loop {
-            if let Ok(mut found) = LocalCluster::attach(&directory) {
-                network.processes(&found.process_ids());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::select! {
-        started = starting => Ok(started?),
-        () = telling => bail!("the cluster was not started"),
-    }
-}
-
 fn with_hosts(topology: &Topology, hosts: &BTreeMap<String, String>) -> Result<Topology> {
     let named: BTreeMap<NodeId, String> = topology
         .nodes()
@@ -197,10 +172,11 @@ fn with_hosts(topology: &Topology, hosts: &BTreeMap<String, String>) -> Result<T
 
 /// The topology on the loopback interface, with a relay before every node's port for peers.
 fn behind_relays(
+    folder: &Path,
     topology: &Topology,
     particular: &mut BTreeMap<String, Particular>,
 ) -> Result<(Network, Topology)> {
-    let mut proxies = Proxies::new();
+    let mut proxies = Proxies::new(folder, topology)?;
     let mut ports = BTreeMap::new();
     // Held until all are chosen, so that none is given twice.
     let mut held = Vec::new();
