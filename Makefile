@@ -19,6 +19,8 @@ ROCKSDB_BUILT = ls "$(TARGET)"/debug/build/librocksdb-sys-*/out/librocksdb.a >/d
 
 CITIZENS ?= 100000
 BIRTHS ?= 1000
+# With faults and load, of make chaos.
+MINUTES ?= 10
 
 # What a cold and a warm build need, with the demo's data.
 DISK_GIB_COLD := 12
@@ -29,7 +31,7 @@ define build_env
 if command -v ccache >/dev/null; then export CC="ccache cc" CXX="ccache c++"; fi
 endef
 
-.PHONY: help deps build demo clean-demo test verify fix audit env bench
+.PHONY: help deps build demo clean-demo test chaos chaos-long chaos-tools verify fix audit env bench
 
 help: ## List the targets
 	@echo "Banyan. Two commands do everything from a fresh clone: make demo, make test"
@@ -39,6 +41,7 @@ help: ## List the targets
 	echo "  KEEP=1       make demo leaves its cluster running"
 	echo "  CITIZENS=n   population of make demo (default 100000); BIRTHS=n (default 1000)"
 	echo "  INSTALL=0    never install anything; name what is missing and stop"
+	echo "  MINUTES=n    make chaos and make chaos-long inject faults for so long (default 10); SEED=n draws those of another run"
 	echo "  QUICK=1      make bench tries everything for a second each, and writes no document"
 	echo "  FORCE=1      go on although disk or memory look too small"
 
@@ -187,7 +190,37 @@ test: build ## All tests, and the demo at 5,000 citizens
 	fi
 	"$(BIN)/banyan" demo --citizens 5000 --births 200 --report target/demo-test/report.json --dir target/demo-test
 
-verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies. Changes no tracked file
+# Without them the run goes on behind proxies, and says so: nothing here gives up.
+chaos-tools:
+	@missing=()
+	find_tool() { PATH="$$PATH:/usr/sbin:/sbin" command -v "$$1" >/dev/null; }
+	find_tool ip && find_tool tc || missing+=(iproute2)
+	find_tool nft || missing+=(nftables)
+	[ $${#missing[@]} -gt 0 ] || exit 0
+	go_on() {
+	  echo "chaos: missing: $${missing[*]} ($$1), so that nodes get no network namespaces of their own. On Debian and Ubuntu this installs them:"
+	  echo "    sudo apt-get update && sudo apt-get install -y --no-install-recommends $${missing[*]}"
+	  exit 0
+	}
+	# Namespaces need root, whatever is installed.
+	[ "$$(id -u)" = 0 ] || go_on "and this is not root"
+	[ "$(INSTALL)" != 0 ] || go_on "INSTALL=0 forbids installing"
+	command -v apt-get >/dev/null || go_on "there is no apt-get here"
+	install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$${missing[@]}")
+	run() {
+	  echo "+ $$*"
+	  "$$@" </dev/null
+	}
+	echo "Installing $${missing[*]} (INSTALL=0 forbids this):"
+	run "$${install[@]}" || { run apt-get update && run "$${install[@]}"; } || go_on "apt-get install failed"
+
+chaos: build chaos-tools ## Seven real nodes, 10 minutes of faults under load; writes target/proof/chaos.json
+	@"$(BIN)/banyan-chaos" --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/chaos.json --dir target/chaos
+
+chaos-long: build chaos-tools ## The same for as long as MINUTES says
+	@"$(BIN)/banyan-chaos" --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/chaos-long.json --dir target/chaos
+
+verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies, faults. Changes no tracked file
 	@$(build_env)
 	step() { printf '\n== %s (%d s)\n' "$$1" "$$SECONDS"; }
 	before=$$(git status --porcelain)
@@ -204,6 +237,8 @@ verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies. Changes
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	step "tests and demo"
 	$(AGAIN) test
+	step "faults"
+	$(AGAIN) chaos
 	step "done"
 	if [ "$$(git status --porcelain)" != "$$before" ]; then
 	  echo "verify: the gate changed the work tree, which it must not:" >&2

@@ -4,5 +4,6 @@
 
 pub mod harness;
 pub mod lossy_fs;
+pub mod process;
 pub mod registers;
 pub mod sim;

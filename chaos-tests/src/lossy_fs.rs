@@ -4,6 +4,7 @@
 //! forgets its caches), drops what was not synced, and mounts again at the same place.
 //! Needs `/dev/fuse` and the right to mount; [`LossyFs::mount`] says which of them is missing.
 
+mod answers;
 pub mod disk;
 mod mount_error;
 mod stall;
@@ -11,25 +12,27 @@ mod stall;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
-    BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem,
-    FopenFlags, Generation, INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
-    ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BackgroundSession, BsdFileFlags, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
+    WriteFlags,
 };
 
-use disk::{Attributes, Disk, Losses, Maker, PowerCut, Refusal};
+use answers::{
+    ATTRIBUTES_VALID, BLOCK_BYTES, answer_empty, answer_entry, errno, file_attributes, kind, maker,
+};
+use disk::{Disk, Losses, PowerCut};
 use stall::Stall;
 
 pub use mount_error::MountError;
 
-/// Nothing but the kernel changes this file system, so what it was told stays true.
-const ATTRIBUTES_VALID: Duration = Duration::from_secs(60);
+/// What `/proc/self/mounts` names as the source of such a mount.
+pub const SOURCE: &str = "banyan-lossy";
 /// What `statfs` tells: 64 GiB free, so that checks of free space pass.
 const BLOCKS_TOLD: u64 = 16 * 1024 * 1024;
-const BLOCK_BYTES: u32 = 4096;
 /// `fallocate` flag: reserve space, leave the size.
 const KEEP_SIZE: i32 = 0x01;
 /// `fallocate` flag: give space back; reads as zeros.
@@ -75,6 +78,12 @@ impl LossyFs {
         lock(&self.disk).set_lying(lying);
     }
 
+    /// From now on nothing is taken that needs space, until this is taken back. Stricter than most disks: what `fallocate` has
+    /// reserved beyond a file's end is refused, too.
+    pub fn set_full(&self, full: bool) {
+        lock(&self.disk).set_full(full);
+    }
+
     /// From now on no sync ends, until this is taken back: a disk that hangs.
     pub fn set_stalled(&self, stalled: bool) {
         self.stall.set(stalled);
@@ -112,7 +121,7 @@ fn open_session(
 ) -> Result<BackgroundSession, MountError> {
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::FSName("banyan-lossy".to_owned()),
+        MountOption::FSName(SOURCE.to_owned()),
         MountOption::NoDev,
         MountOption::NoSuid,
     ];
@@ -152,67 +161,6 @@ struct Adapter {
 impl Adapter {
     fn disk(&self) -> MutexGuard<'_, Disk> {
         lock(&self.disk)
-    }
-}
-
-fn errno(refusal: Refusal) -> Errno {
-    match refusal {
-        Refusal::Missing => Errno::ENOENT,
-        Refusal::Exists => Errno::EEXIST,
-        Refusal::NotDirectory => Errno::ENOTDIR,
-        Refusal::IsDirectory => Errno::EISDIR,
-        Refusal::NotEmpty => Errno::ENOTEMPTY,
-        Refusal::Invalid => Errno::EINVAL,
-    }
-}
-
-fn kind(directory: bool) -> FileType {
-    if directory {
-        FileType::Directory
-    } else {
-        FileType::RegularFile
-    }
-}
-
-fn file_attributes(found: Attributes) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(found.inode),
-        size: found.size,
-        blocks: found.size.div_ceil(512),
-        atime: found.modified,
-        mtime: found.modified,
-        ctime: found.modified,
-        crtime: found.modified,
-        kind: kind(found.directory),
-        perm: found.mode,
-        nlink: found.links,
-        uid: found.uid,
-        gid: found.gid,
-        rdev: 0,
-        blksize: BLOCK_BYTES,
-        flags: 0,
-    }
-}
-
-fn maker(request: &Request, mode: u32, umask: u32) -> Maker {
-    Maker {
-        mode: ((mode & !umask) & 0o7777) as u16,
-        uid: request.uid(),
-        gid: request.gid(),
-    }
-}
-
-fn answer_entry(reply: ReplyEntry, result: Result<Attributes, Refusal>) {
-    match result {
-        Ok(found) => reply.entry(&ATTRIBUTES_VALID, &file_attributes(found), Generation(0)),
-        Err(refusal) => reply.error(errno(refusal)),
-    }
-}
-
-fn answer_empty(reply: ReplyEmpty, result: Result<(), Refusal>) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(refusal) => reply.error(errno(refusal)),
     }
 }
 
@@ -483,10 +431,15 @@ impl Filesystem for Adapter {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let free = if self.disk().is_full() {
+            0
+        } else {
+            BLOCKS_TOLD
+        };
         reply.statfs(
             BLOCKS_TOLD,
-            BLOCKS_TOLD,
-            BLOCKS_TOLD,
+            free,
+            free,
             1_000_000,
             1_000_000,
             BLOCK_BYTES,

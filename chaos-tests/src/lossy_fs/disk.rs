@@ -26,6 +26,8 @@ pub enum Refusal {
     IsDirectory,
     NotEmpty,
     Invalid,
+    /// It needs space, and there is none.
+    Full,
 }
 
 /// What is told of an inode.
@@ -83,6 +85,8 @@ pub struct Disk {
     next: u64,
     /// Syncs are answered and not done: the negative control.
     lying: bool,
+    /// Nothing may grow.
+    full: bool,
     syncs: u64,
 }
 
@@ -111,6 +115,7 @@ impl Disk {
             inodes: BTreeMap::from([(ROOT, root)]),
             next: ROOT + 1,
             lying: false,
+            full: false,
             syncs: 0,
         }
     }
@@ -118,6 +123,15 @@ impl Disk {
     /// From now on a sync is answered without being done, or done again.
     pub fn set_lying(&mut self, lying: bool) {
         self.lying = lying;
+    }
+
+    /// From now on files and directories do not grow, or may again.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// How many syncs of files and directories were asked for.
@@ -209,6 +223,9 @@ impl Disk {
         now: SystemTime,
         body: Body,
     ) -> Result<Attributes, Refusal> {
+        if self.full {
+            return Err(Refusal::Full);
+        }
         let inode = self.next;
         let names = self.names_mut(parent)?;
         if names.view.contains_key(name) {
@@ -323,11 +340,15 @@ impl Disk {
         now: SystemTime,
     ) -> Result<(), Refusal> {
         let start = usize::try_from(offset).map_err(|_| Refusal::Invalid)?;
+        let full = self.full;
         let found = self.inode_mut(inode)?;
-        found.modified = now;
         match &mut found.body {
             Body::Directory(_) => Err(Refusal::IsDirectory),
+            Body::File(file) if full && start.saturating_add(data.len()) > file.view.len() => {
+                Err(Refusal::Full)
+            }
             Body::File(file) => {
+                found.modified = now;
                 file.write(start, data);
                 Ok(())
             }
@@ -336,11 +357,13 @@ impl Disk {
 
     pub fn set_size(&mut self, inode: u64, size: u64, now: SystemTime) -> Result<(), Refusal> {
         let size = usize::try_from(size).map_err(|_| Refusal::Invalid)?;
+        let full = self.full;
         let found = self.inode_mut(inode)?;
-        found.modified = now;
         match &mut found.body {
             Body::Directory(_) => Err(Refusal::IsDirectory),
+            Body::File(file) if full && size > file.view.len() => Err(Refusal::Full),
             Body::File(file) => {
+                found.modified = now;
                 file.resize(size);
                 Ok(())
             }

@@ -20,6 +20,7 @@ mod stopping;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub lifetime: Lifetime,
     /// Lines added to each node's configuration, for instance `[storage]` and its keys.
     pub extra_config: String,
+    /// What is particular to some nodes, by name.
+    pub particular: BTreeMap<String, Particular>,
     /// Where data directories stand; `None`: under `directory`.
     pub data_root: Option<PathBuf>,
     /// Nodes that something else plays: they get ports, keys and a place in the membership, and no process.
@@ -72,11 +75,21 @@ impl Options {
             ports: PortPolicy::Topology,
             lifetime: Lifetime::WithStarter,
             extra_config: String::new(),
+            particular: BTreeMap::new(),
             data_root: None,
             simulated: BTreeSet::new(),
             ready_within: Duration::from_secs(60),
         }
     }
+}
+
+/// What is particular to one node of a cluster that is started.
+#[derive(Debug, Clone, Default)]
+pub struct Particular {
+    /// Lines added to this node's configuration, behind those of all nodes.
+    pub extra_config: String,
+    /// A program with its arguments that becomes the node's, for instance `nsenter --net=… --`. It must not fork: signals go to its process id.
+    pub wrapper: Vec<OsString>,
 }
 
 /// What is known of one node.
@@ -103,6 +116,8 @@ pub struct LocalCluster {
     /// that is started again on a directory without its data must be refused.
     unformed: BTreeSet<String>,
     simulated: BTreeSet<String>,
+    /// Wrappers of nodes. A cluster that was found running has none: its nodes start as any.
+    particular: BTreeMap<String, Particular>,
     ready_within: Duration,
 }
 
@@ -145,6 +160,7 @@ impl LocalCluster {
             processes: BTreeMap::new(),
             unformed,
             simulated: options.simulated,
+            particular: options.particular,
             ready_within: options.ready_within,
         };
         let started = cluster.start_all().await;
@@ -182,6 +198,7 @@ impl LocalCluster {
                 .collect(),
             unformed: state.unformed,
             simulated: BTreeSet::new(),
+            particular: BTreeMap::new(),
             ready_within: Duration::from_secs(60),
             layout,
         })
@@ -238,6 +255,20 @@ impl LocalCluster {
             .iter_mut()
             .filter_map(|(name, process)| process.runs().then(|| name.clone()))
             .collect()
+    }
+
+    /// The process ids of the nodes that run, by name.
+    pub fn process_ids(&mut self) -> BTreeMap<String, i32> {
+        self.processes
+            .iter_mut()
+            .filter_map(|(name, process)| process.runs().then(|| (name.clone(), process.mark.pid)))
+            .collect()
+    }
+
+    /// How a node ended that was started here and has ended by itself, for instance `exit status: 1`. `None`: it runs, or was ended by
+    /// [`LocalCluster::kill`].
+    pub fn ended_with(&mut self, name: &str) -> Option<String> {
+        self.processes.get_mut(name)?.ended_with()
     }
 
     /// Ends one node with SIGKILL and reaps it.
@@ -326,6 +357,7 @@ impl LocalCluster {
         let process = self
             .starter
             .start(Launch {
+                wrapper: self.wrapper(name),
                 banyand: self.banyand.clone(),
                 config: self.layout.node_config(name),
                 log: self.layout.node_log(name),
@@ -338,6 +370,11 @@ impl LocalCluster {
             })?;
         self.processes.insert(name.to_owned(), process);
         self.write_state()
+    }
+
+    fn wrapper(&self, name: &str) -> Vec<OsString> {
+        let particular = self.particular.get(name);
+        particular.map_or_else(Vec::new, |particular| particular.wrapper.clone())
     }
 
     async fn start_all(&mut self) -> Result<(), ClusterError> {

@@ -274,6 +274,20 @@ impl Topology {
         Ok(Self::parse(&changed.to_toml())?.topology)
     }
 
+    /// The same cluster at other hosts, for clusters whose addresses are made for a run. Nodes not named keep theirs.
+    ///
+    /// # Errors
+    /// [`TopologyError::Faults`] when a host is none, or two nodes of one host have a port in common.
+    pub fn with_hosts(&self, hosts: &BTreeMap<NodeId, String>) -> Result<Self, TopologyError> {
+        let mut changed = self.clone();
+        for node in &mut changed.nodes {
+            if let Some(host) = hosts.get(&node.id) {
+                node.host.clone_from(host);
+            }
+        }
+        Ok(Self::parse(&changed.to_toml())?.topology)
+    }
+
     /// The topology as a file that [`Topology::parse`] reads back to the same value; every port is written out.
     pub fn to_toml(&self) -> String {
         render::render(self)

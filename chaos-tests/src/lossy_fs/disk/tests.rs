@@ -130,3 +130,24 @@ fn lying_disk_loses_what_it_said_was_synced() {
     disk.lose_power(PowerCut::DropUnsynced);
     assert_eq!(disk.read(inode, 0, 10).unwrap(), b"");
 }
+
+#[test]
+fn full_disk_refuses_what_grows_and_still_takes_the_rest() {
+    let mut disk = Disk::new();
+    let inode = file(&mut disk, "wal");
+    disk.write(inode, 0, b"there", NOW).unwrap();
+    disk.set_full(true);
+    assert_eq!(
+        disk.write(inode, 3, b"more", NOW).unwrap_err(),
+        Refusal::Full
+    );
+    assert_eq!(disk.set_size(inode, 6, NOW).unwrap_err(), Refusal::Full);
+    let made = disk.make_file(ROOT, OsStr::new("new"), MAKER, NOW);
+    assert_eq!(made.unwrap_err(), Refusal::Full);
+    assert_eq!(disk.read(inode, 0, 10).unwrap(), b"there");
+    disk.write(inode, 0, b"T", NOW).unwrap();
+    disk.sync_file(inode).unwrap();
+    disk.unlink(ROOT, OsStr::new("wal"), false).unwrap();
+    disk.set_full(false);
+    disk.make_file(ROOT, OsStr::new("new"), MAKER, NOW).unwrap();
+}

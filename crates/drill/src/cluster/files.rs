@@ -186,8 +186,12 @@ impl Layout {
         let text = format!(
             "[node]\nname = {name:?}\ntopology = \"../../topology.toml\"\ndata_dir = {data:?}\n\n\
              [tls]\ndir = \"../../pki/nodes/{name}\"\n\n\
-             [log]\nformat = \"json\"\nlevel = \"info\"\n\n{}",
-            options.extra_config
+             [log]\nformat = \"json\"\nlevel = \"info\"\n\n{}{}",
+            options.extra_config,
+            options
+                .particular
+                .get(name)
+                .map_or("", |particular| particular.extra_config.as_str()),
         );
         write(&self.node_config(name), &text)
     }

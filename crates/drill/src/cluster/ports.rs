@@ -11,6 +11,9 @@ use banyan_topology::{NodeId, Ports, Topology, TopologyError};
 pub enum PortPolicy {
     /// The topology file. Two clusters of one file cannot run at once.
     Topology,
+    /// The topology file, without a look whether they are free: its addresses are of other network namespaces, or held by what stands in
+    /// front of the nodes.
+    Given,
     /// Chance, for tests: free ports on each site's address, see [`free_port`].
     Free,
 }
@@ -70,6 +73,7 @@ pub fn free_port(host: &str) -> io::Result<TcpListener> {
 /// looks for a port of the same loopback address; a node then says so in its log.
 pub(super) fn settle(topology: &Topology, policy: PortPolicy) -> Result<Topology, PortsError> {
     match policy {
+        PortPolicy::Given => Ok(topology.clone()),
         PortPolicy::Topology => {
             for node in topology.nodes() {
                 for endpoint in [

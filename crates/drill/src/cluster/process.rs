@@ -1,5 +1,6 @@
 //! One `banyand` process: started, recognised again, signalled by its process id, reaped.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -128,6 +129,8 @@ impl NodeProcess {
 #[derive(Debug, Clone)]
 pub(super) struct Launch {
     pub(super) banyand: PathBuf,
+    /// A program with its arguments that becomes `banyand`; empty: none.
+    pub(super) wrapper: Vec<OsString>,
     pub(super) config: PathBuf,
     pub(super) log: PathBuf,
     pub(super) lifetime: Lifetime,
@@ -147,10 +150,18 @@ impl Launch {
                 let mut command = Command::new(SETPRIV);
                 command
                     .args(["--pdeathsig", "KILL", "--"])
+                    .args(&self.wrapper)
                     .arg(&self.banyand);
                 command
             }
-            _ => Command::new(&self.banyand),
+            _ => match self.wrapper.split_first() {
+                Some((program, arguments)) => {
+                    let mut command = Command::new(program);
+                    command.args(arguments).arg(&self.banyand);
+                    command
+                }
+                None => Command::new(&self.banyand),
+            },
         };
         command
             .arg("--config")
@@ -230,6 +241,7 @@ mod tests {
             let mut process = starter
                 .start(Launch {
                     banyand: script.clone(),
+                    wrapper: Vec::new(),
                     config: folder.path().join("node.toml"),
                     log: folder.path().join("log"),
                     lifetime,

@@ -150,6 +150,21 @@ fn ports_chosen_by_the_system_replace_those_of_the_file() {
 }
 
 #[test]
+fn hosts_made_for_a_run_replace_those_of_the_file() {
+    let local = load(LOCAL);
+    let id = NodeId::new(6).unwrap();
+    let hosts = BTreeMap::from([(id, "10.77.4.1".to_owned())]);
+    let changed = local.with_hosts(&hosts).unwrap();
+    assert_eq!(
+        changed.node_by_id(id).unwrap().peer_endpoint(),
+        "10.77.4.1:7406"
+    );
+    assert_eq!(changed.node("central-1"), local.node("central-1"));
+    let refused = local.with_hosts(&BTreeMap::from([(id, String::new())]));
+    assert!(refused.is_err());
+}
+
+#[test]
 fn provinces_of_the_shipped_files_exist_and_carry_their_names() {
     let units = Units::current();
     for topology in [load(LOCAL), load(NATIONAL)] {

@@ -1,0 +1,151 @@
+//! What a run found, as a file and as a table.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::findings::Findings;
+use super::plan::{Counts, Kind, NOT_DRAWN};
+use super::windows::Judged;
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// With load and faults.
+    pub(super) minutes: f64,
+    pub(super) seed: u64,
+    pub(super) network: &'static str,
+    /// What the run had to do without, and why.
+    pub(super) without: Vec<String>,
+    /// Kinds of faults that are not injected at all, and why.
+    pub(super) not_injected: Vec<&'static str>,
+    pub(super) faults: BTreeMap<&'static str, u64>,
+    pub(super) rounds: u64,
+    /// Writes of the load, settled in the end.
+    pub(super) acknowledged: u64,
+    /// Of them, those whose outcome was open until they were asked for once more.
+    pub(super) settled_later: u64,
+    pub(super) rejected: u64,
+    /// Acknowledged writes that are missing or altered on some node. Nothing: they could not be compared.
+    pub(super) lost: Option<u64>,
+    pub(super) duplicated: Option<u64>,
+    pub(super) histories_read: u64,
+    pub(super) digests_equal: bool,
+    /// `ok`, or what was wrong with the history of registers.
+    pub(super) checker: String,
+    pub(super) windows: u64,
+    pub(super) register_operations: u64,
+    /// Linearizable reads that were held against all acknowledged writes.
+    pub(super) ordered_reads: u64,
+    /// Broken promises by kind.
+    pub(super) broken: BTreeMap<String, u64>,
+    /// The first of each kind.
+    pub(super) findings: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn passed(&self) -> bool {
+        self.broken.is_empty()
+    }
+
+    /// Writes the file, beside and then in place.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("a report is JSON")?;
+        let write = || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let beside = path.with_extension("json.new");
+            fs::write(&beside, text + "\n")?;
+            fs::rename(&beside, path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// For people.
+    pub(super) fn table(&self) -> String {
+        let mut rows: Vec<(String, String)> = vec![
+            ("minutes".to_owned(), format!("{:.1}", self.minutes)),
+            ("seed".to_owned(), self.seed.to_string()),
+            ("network".to_owned(), self.network.to_owned()),
+        ];
+        for (kind, count) in &self.faults {
+            rows.push((format!("  {kind}"), count.to_string()));
+        }
+        let told =
+            |count: Option<u64>| count.map_or("not known".to_owned(), |count| count.to_string());
+        rows.push((
+            "writes acknowledged".to_owned(),
+            self.acknowledged.to_string(),
+        ));
+        rows.push(("  lost".to_owned(), told(self.lost)));
+        rows.push(("  duplicated".to_owned(), told(self.duplicated)));
+        let counts = [
+            ("histories read back", self.histories_read),
+            ("operations on registers", self.register_operations),
+            ("windows of registers", self.windows),
+        ];
+        rows.extend(counts.map(|(name, count)| (name.to_owned(), count.to_string())));
+        let equal = if self.digests_equal {
+            "equal"
+        } else {
+            "NOT EQUAL"
+        };
+        rows.push(("states of the nodes".to_owned(), equal.to_owned()));
+        rows.push(("checker".to_owned(), self.checker.clone()));
+        for what in &self.without {
+            rows.push(("without".to_owned(), what.clone()));
+        }
+        for what in &self.not_injected {
+            rows.push(("not injected".to_owned(), (*what).to_owned()));
+        }
+        for (kind, count) in &self.broken {
+            rows.push((format!("BROKEN {kind}"), count.to_string()));
+        }
+        let wide = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        rows.iter()
+            .map(|(name, value)| format!("{name:<wide$}  {value}\n"))
+            .collect()
+    }
+}
+
+/// The counts of faults by name; kinds that could have been drawn and were not are there with zero.
+pub(super) fn by_name(counts: &Counts, possible: &[Kind]) -> BTreeMap<&'static str, u64> {
+    possible
+        .iter()
+        .map(|kind| (kind.name(), counts.get(kind).copied().unwrap_or(0)))
+        .collect()
+}
+
+pub(super) fn not_injected() -> Vec<&'static str> {
+    NOT_DRAWN.to_vec()
+}
+
+/// What the checker says of the registers.
+pub(super) fn checker(judged: &Judged, findings: &Findings) -> String {
+    const OF_THE_CHECKER: [&str; 6] = [
+        "not_linearizable",
+        "two_contents",
+        "session_went_back",
+        "past_bound",
+        "bound_not_told",
+        "wrong_answer",
+    ];
+    let wrong: Vec<String> = findings
+        .counts()
+        .iter()
+        .filter(|(kind, _)| OF_THE_CHECKER.contains(kind))
+        .map(|(kind, count)| format!("{kind}: {count}"))
+        .collect();
+    match (wrong.is_empty(), judged.undecided) {
+        (false, _) => wrong.join(", "),
+        (true, 0) => "ok".to_owned(),
+        (true, undecided) => format!("undecided: {undecided}"),
+    }
+}

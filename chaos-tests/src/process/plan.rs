@@ -1,0 +1,200 @@
+//! Which faults there are, and the order in which a seed draws them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// What is not injected, and why: part of every report.
+pub(super) const NOT_DRAWN: [&str; 1] =
+    ["membership_churn: no command adds, promotes, replaces or removes a node yet"];
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal $needs:ident,)+) => {
+        /// A kind of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) enum Kind { $($(#[$doc])* $kind,)+ }
+
+        impl Kind {
+            /// All kinds.
+            pub(super) const ALL: &[Kind] = &[$(Kind::$kind,)+];
+
+            /// Its name in reports.
+            pub(super) fn name(self) -> &'static str {
+                match self { $(Kind::$kind => $name,)+ }
+            }
+
+            pub(super) fn needs(self) -> Needs {
+                match self { $(Kind::$kind => Needs::$needs,)+ }
+            }
+        }
+    };
+}
+
+/// What a kind of fault cannot be done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    Nothing,
+    /// A file system of the run's own under each node.
+    Disks,
+    /// The clock that is preloaded.
+    Clocks,
+}
+
+kinds! {
+    /// SIGKILL to a node, in half of the cases to the leader.
+    KillNode = "kill_node" Nothing,
+    /// SIGKILL to all nodes of a site.
+    KillSite = "kill_site" Nothing,
+    /// SIGSTOP to a node, then SIGCONT.
+    PauseNode = "pause_node" Nothing,
+    /// SIGSTOP to all nodes of a site.
+    PauseSite = "pause_site" Nothing,
+    /// No packet between a site and all others.
+    CutSite = "cut_site" Nothing,
+    /// No packet from a site, or none to it.
+    CutSiteOneWay = "cut_site_one_way" Nothing,
+    /// Two halves that do not reach each other, and a site that reaches both.
+    BridgePartition = "bridge_partition" Nothing,
+    /// A share of the packets of a site is lost.
+    LossyLink = "lossy_link" Nothing,
+    /// A site's way out carries little.
+    SlowLink = "slow_link" Nothing,
+    /// A voter's wall clock is set to another time, and back at the end.
+    ClockStep = "clock_step" Clocks,
+    /// A voter's wall clock goes too fast or too slow.
+    ClockSkew = "clock_skew" Clocks,
+    /// A node's disk takes no more bytes.
+    FullDisk = "full_disk" Disks,
+    /// A node's syncs do not end.
+    StalledDisk = "stalled_disk" Disks,
+    /// A node, or all of a site, lose their power: what was not synced is gone.
+    PowerLoss = "power_loss" Disks,
+    /// All nodes lose their power.
+    PowerLossEverywhere = "power_loss_everywhere" Disks,
+    /// A bit of a table file of a stopped node is flipped.
+    CorruptTable = "corrupt_table" Nothing,
+    /// A bit of the write-ahead log of a stopped node's Raft log is flipped.
+    CorruptLog = "corrupt_log" Nothing,
+    /// All nodes are stopped and started again in turn.
+    RollingRestart = "rolling_restart" Nothing,
+    /// Leadership is handed to another voter.
+    TransferLeadership = "transfer_leadership" Nothing,
+}
+
+impl Kind {
+    /// Whether the fault is over by itself, and lasts as long as it takes. It is done alone.
+    pub(super) fn ends_itself(self) -> bool {
+        matches!(
+            self,
+            Kind::CorruptTable | Kind::CorruptLog | Kind::RollingRestart | Kind::TransferLeadership
+        )
+    }
+
+    /// Whether it may be done while another fault lasts.
+    fn goes_with_others(self) -> bool {
+        !self.ends_itself() && !matches!(self, Kind::PowerLossEverywhere | Kind::FullDisk)
+    }
+}
+
+/// One round: what is done together, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Round {
+    pub(super) kinds: Vec<Kind>,
+    /// From when the faults are there until they are healed.
+    pub(super) lasts: Duration,
+    /// Load before the faults.
+    pub(super) before: Duration,
+    /// Whether the nodes are level again before the next round begins.
+    pub(super) settles: bool,
+}
+
+/// Share of the rounds in which two faults meet.
+const TWO_AT_ONCE: f64 = 0.35;
+/// Share of the rounds after which everything is level before the next.
+const SETTLES: f64 = 0.6;
+
+/// Draws rounds without end: every kind once, in any order, then every kind again.
+pub(super) struct Deck {
+    possible: Vec<Kind>,
+    left: Vec<Kind>,
+}
+
+impl Deck {
+    pub(super) fn new(possible: Vec<Kind>) -> Deck {
+        Deck {
+            possible,
+            left: Vec::new(),
+        }
+    }
+
+    pub(super) fn draw(&mut self, rng: &mut ChaCha8Rng) -> Round {
+        let first = self.next(rng);
+        let mut kinds: Vec<Kind> = first.into_iter().collect();
+        let second = first.filter(|kind| kind.goes_with_others());
+        if second.is_some() && rng.random_bool(TWO_AT_ONCE) {
+            let found = self.left.iter().rposition(|kind| kind.goes_with_others());
+            kinds.extend(found.map(|index| self.left.remove(index)));
+        }
+        Round {
+            kinds,
+            lasts: Duration::from_millis(rng.random_range(1500..7000)),
+            before: Duration::from_millis(rng.random_range(300..2500)),
+            settles: rng.random_bool(SETTLES),
+        }
+    }
+
+    fn next(&mut self, rng: &mut ChaCha8Rng) -> Option<Kind> {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.possible);
+            self.left.shuffle(rng);
+        }
+        self.left.pop()
+    }
+}
+
+/// How often each kind was done.
+pub(super) type Counts = BTreeMap<Kind, u64>;
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn seed_draws_the_same_rounds_and_every_kind_equally_often() {
+        let draw = |seed| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut deck = Deck::new(Kind::ALL.to_vec());
+            let mut rounds = Vec::new();
+            let mut drawn = 0;
+            while drawn < 5 * Kind::ALL.len() {
+                rounds.push(deck.draw(&mut rng));
+                drawn = rounds.iter().map(|round| round.kinds.len()).sum();
+            }
+            rounds
+        };
+        let rounds = draw(7);
+        assert_eq!(rounds, draw(7));
+        assert_ne!(rounds, draw(8));
+        let mut counts = Counts::new();
+        for kind in rounds.iter().flat_map(|round| &round.kinds) {
+            *counts.entry(*kind).or_default() += 1;
+        }
+        assert!(
+            counts.values().all(|count| (5..=6).contains(count)),
+            "{counts:?}"
+        );
+        assert_eq!(counts.len(), Kind::ALL.len());
+        assert!(rounds.iter().any(|round| round.kinds.len() == 2));
+        let alone = |round: &Round| round.kinds.iter().any(|kind| !kind.goes_with_others());
+        assert!(
+            rounds
+                .iter()
+                .all(|round| round.kinds.len() == 1 || !alone(round))
+        );
+    }
+}
