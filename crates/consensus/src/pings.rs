@@ -66,6 +66,8 @@ where
         .is_some_and(|consensus| consensus.status().role != Role::Stopped)
     {
         let others = others(&metrics.borrow_watched());
+        pings.clocks.among(others.as_ref().map(BTreeMap::len));
+        let others = others.unwrap_or_default();
         asked.retain(|node, member| others.get(node) == Some(&**member));
         pings.clocks.keep(|node| others.contains_key(&node));
         for (node, member) in others {
@@ -84,17 +86,20 @@ where
 }
 
 /// The other voters, if this node is one: a learner has no say in elections, and its certificate none among voters.
-fn others<R: AsyncRuntime>(metrics: &RaftServerMetrics<TypeConfig<R>>) -> BTreeMap<NodeId, Member> {
+fn others<R: AsyncRuntime>(
+    metrics: &RaftServerMetrics<TypeConfig<R>>,
+) -> Option<BTreeMap<NodeId, Member>> {
     let membership = metrics.membership_config.membership();
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
     if !voters.contains(&metrics.id) {
-        return BTreeMap::new();
+        return None;
     }
     let members = membership.nodes();
-    members
+    let others = members
         .filter(|(id, _)| voters.contains(id) && **id != metrics.id)
         .map(|(id, member)| (NodeId(*id), member.clone()))
-        .collect()
+        .collect();
+    Some(others)
 }
 
 /// Asks one voter again and again. None of the others waits for its answers.

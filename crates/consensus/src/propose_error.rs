@@ -31,8 +31,10 @@ pub enum ProposeError {
         retry_after: Duration,
     },
     /// This node leads, and its wall clock is further than [`OFFSET_MAX`](crate::OFFSET_MAX) from most voters' clocks, or from as many as it agrees
-    /// with. Not proposed: one wrong clock would move the registry's time for good.
-    #[error("the clock of this leader is far from other voters' clocks")]
+    /// with, or it has not heard half of them. Not proposed: one wrong clock would move the registry's time for good.
+    #[error(
+        "the clock of this leader is far from other voters' clocks, or too few of them were heard"
+    )]
     ClockSkewed {
         /// When to try again.
         retry_after: Duration,

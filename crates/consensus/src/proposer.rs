@@ -16,7 +16,7 @@ use openraft::{
     Raft, ServerState, async_runtime::watch::WatchReceiver as _, errors::Fatal,
     impls::OneshotResponder, raft::ClientWriteResult, storage::RaftStateMachine,
 };
-use openraft_rt::AsyncRuntime;
+use openraft_rt::{AsyncRuntime, Instant as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::{
@@ -246,6 +246,7 @@ async fn run<R, SM>(
         // The sender is gone only with the last handle, and then nobody holds.
         let _ = holding.wait_for(|held| !held).await;
         first_answer::wait(&raft, election_max).await;
+        stamps.heard(&raft, election_max).await;
         let (stamp, verdict) = stamps.next();
         let Some(batch) = gather(first, &mut jobs, stamp) else {
             continue;
@@ -272,7 +273,24 @@ struct Stamps {
     clocks: VoterClocks,
 }
 
+/// How often a leader looks whether it has heard other clocks.
+const HEARD_POLL: Duration = Duration::from_millis(10);
+
 impl Stamps {
+    /// Waits while this node leads and has not heard enough other clocks to believe its own, at most `within`. That takes a round trip after all were down,
+    /// and no time otherwise.
+    async fn heard<R, SM>(&self, raft: &Raft<TypeConfig<R>, SM>, within: Duration)
+    where
+        R: AsyncRuntime,
+        SM: RaftStateMachine<TypeConfig<R>>,
+    {
+        let deadline = R::Instant::now() + within;
+        while self.next().1 == ClockVerdict::Unheard && leads(raft) && R::Instant::now() < deadline
+        {
+            R::sleep(HEARD_POLL).await;
+        }
+    }
+
     /// The time now, and whether it may be written into the log: what is judged is what would be written.
     fn next(&self) -> (Timestamp, ClockVerdict) {
         let stamp = self.clock.now();

@@ -9,7 +9,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,12 +50,14 @@ fn millis(time: Duration) -> i64 {
 /// What the other voters' clocks say of this node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockVerdict {
-    /// Most of those that were heard, this node's own included, agree with it; also while none was heard.
+    /// Most of those that were heard, this node's own included, agree with it.
     Agreed,
     /// As many are far from it as agree with it: one of two is wrong, and nothing shows which.
     Doubtful,
     /// Most are far from it.
     Outvoted,
+    /// Fewer were heard than show anything: fewer than half of the voters, this node's own clock included, or none besides it.
+    Unheard,
 }
 
 /// The other voters' clocks, as far as they were heard. Clones share them.
@@ -60,15 +65,19 @@ pub enum ClockVerdict {
 pub(crate) struct VoterClocks {
     readings: Arc<Mutex<BTreeMap<NodeId, Heard>>>,
     offset_max: Duration,
+    /// How many voters there are besides this one; [`UNKNOWN`] while this node is none.
+    others: Arc<AtomicUsize>,
 }
+
+const UNKNOWN: usize = usize::MAX;
 
 impl VoterClocks {
     /// None heard yet. Two clocks may be `offset_max` apart.
     pub(crate) fn new(offset_max: Duration) -> Self {
-        let readings = Arc::default();
         Self {
-            readings,
+            readings: Arc::default(),
             offset_max,
+            others: Arc::new(AtomicUsize::new(UNKNOWN)),
         }
     }
 
@@ -84,6 +93,21 @@ impl VoterClocks {
 
     pub(crate) fn note(&self, node: NodeId, reading: Heard) {
         self.readings().insert(node, reading);
+    }
+
+    /// There are so many voters besides this node; none if it does not vote, or does not know yet.
+    pub(crate) fn among(&self, others: Option<usize>) {
+        self.others
+            .store(others.unwrap_or(UNKNOWN), Ordering::Release);
+    }
+
+    /// So many others must have been heard before this node's own clock is believed: with it they are half of the voters.
+    fn needed(&self) -> usize {
+        match self.others.load(Ordering::Acquire) {
+            UNKNOWN => UNKNOWN,
+            0 => 0,
+            others => ((others + 1).div_ceil(2) - 1).max(1),
+        }
     }
 
     /// Forgets all but these.
@@ -121,6 +145,7 @@ impl VoterClocks {
             }
         }
         match differ.cmp(&agree) {
+            std::cmp::Ordering::Less if agree + differ - 1 < self.needed() => ClockVerdict::Unheard,
             std::cmp::Ordering::Less => ClockVerdict::Agreed,
             std::cmp::Ordering::Equal => ClockVerdict::Doubtful,
             std::cmp::Ordering::Greater => ClockVerdict::Outvoted,
@@ -149,6 +174,7 @@ mod tests {
     /// Clocks of other voters, so many milliseconds ahead of ours, heard a second ago within 10 ms.
     fn clocks(ahead: &[i64]) -> VoterClocks {
         let clocks = VoterClocks::new(OFFSET_MAX);
+        clocks.among(Some(ahead.len()));
         for (node, ahead) in (2..).zip(ahead) {
             clocks.note(NodeId(node), heard(*ahead, 10));
         }
@@ -171,7 +197,7 @@ mod tests {
     fn one_wrong_clock_among_three_never_stamps() {
         let hour = 3_600_000;
         let table = [
-            (&[][..], ClockVerdict::Agreed, "nobody was heard"),
+            (&[][..], ClockVerdict::Agreed, "the only voter"),
             (&[0], ClockVerdict::Agreed, "the only other one agrees"),
             (&[4_999, -4_999], ClockVerdict::Agreed, "within the bound"),
             (&[hour, 0], ClockVerdict::Agreed, "another one is wrong"),
@@ -193,6 +219,36 @@ mod tests {
                 "{why}: {ahead:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_clock_is_not_believed_before_half_of_the_voters_were_heard() {
+        let clocks = VoterClocks::new(OFFSET_MAX);
+        let verdict = || clocks.verdict(WALL, NOW);
+        assert_eq!(verdict(), ClockVerdict::Unheard, "not known to vote");
+        clocks.among(Some(0));
+        assert_eq!(verdict(), ClockVerdict::Agreed, "the only voter");
+        // Of so many voters so many others must have been heard.
+        for (voters, needed) in [(2, 1), (3, 1), (4, 1), (5, 2), (7, 3)] {
+            clocks.among(Some(voters - 1));
+            clocks.keep(|_| false);
+            for heard_so_far in 0..voters {
+                let enough = heard_so_far >= needed;
+                let wanted = if enough {
+                    ClockVerdict::Agreed
+                } else {
+                    ClockVerdict::Unheard
+                };
+                assert_eq!(
+                    verdict(),
+                    wanted,
+                    "{heard_so_far} others of {voters} voters"
+                );
+                clocks.note(NodeId(2 + heard_so_far as u64), heard(0, 10));
+            }
+        }
+        clocks.among(None);
+        assert_eq!(verdict(), ClockVerdict::Unheard, "votes no more");
     }
 
     #[test]
@@ -221,7 +277,7 @@ mod tests {
         let clocks = clocks(&[3_600_000, 3_600_000]);
         let silent = NOW + HEARD_WITHIN;
         let wall = Timestamp(WALL.get() + millis(HEARD_WITHIN));
-        assert_eq!(clocks.verdict(wall, silent), ClockVerdict::Agreed);
+        assert_eq!(clocks.verdict(wall, silent), ClockVerdict::Unheard);
         assert!(!clocks.heard(NodeId(2), silent) && clocks.heard(NodeId(2), NOW));
         clocks.keep(|node| node == NodeId(3));
         assert_eq!(clocks.offsets(WALL, NOW).len(), 1);
