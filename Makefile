@@ -21,6 +21,9 @@ CITIZENS ?= 100000
 BIRTHS ?= 1000
 # With faults and load, of make chaos.
 MINUTES ?= 10
+# Of make sim-long: how many simulated nations, and the first of them.
+SEEDS ?= 1000
+FROM ?= 100000
 
 # What a cold and a warm build need, with the demo's data.
 DISK_GIB_COLD := 12
@@ -31,7 +34,7 @@ define build_env
 if command -v ccache >/dev/null; then export CC="ccache cc" CXX="ccache c++"; fi
 endef
 
-.PHONY: help deps build demo clean-demo test chaos chaos-long chaos-tools verify fix audit env bench
+.PHONY: help deps build demo clean-demo test sim sim-long mutations chaos chaos-long chaos-tools verify fix audit env bench
 
 help: ## List the targets
 	@echo "Banyan. Two commands do everything from a fresh clone: make demo, make test"
@@ -42,6 +45,7 @@ help: ## List the targets
 	echo "  CITIZENS=n   population of make demo (default 100000); BIRTHS=n (default 1000)"
 	echo "  INSTALL=0    never install anything; name what is missing and stop"
 	echo "  MINUTES=n    make chaos and make chaos-long inject faults for so long (default 10); SEED=n draws those of another run"
+	echo "  SEEDS=n      make sim-long runs so many seeds (default 1000); FROM=n is the first of them (default 100000)"
 	echo "  QUICK=1      make bench tries everything for a second each, and writes no document"
 	echo "  FORCE=1      go on although disk or memory look too small"
 
@@ -190,6 +194,25 @@ test: build ## All tests, and the demo at 5,000 citizens
 	fi
 	"$(BIN)/banyan" demo --citizens 5000 --births 200 --report target/demo-test/report.json --dir target/demo-test
 
+sim: build ## 300 simulated nations with faults drawn from their seeds; writes target/proof/sim.json
+	@"$(BIN)/banyan-sim" gate --seeds 300 --out target/proof/sim.json
+
+# The ledger names the code and not the commit: a line in it must not change what it speaks of.
+sim-long: build ## As many as SEEDS says, from FROM on; adds a line to docs/proof/ledger.csv
+	@code=$$(git ls-tree HEAD Cargo.toml Cargo.lock crates chaos-tests/src proto | git hash-object --stdin | cut -c1-12)
+	if [ -n "$$(git status --porcelain -- Cargo.toml Cargo.lock crates chaos-tests/src proto)" ]; then code="$$code+changes"; fi
+	mkdir -p docs/proof
+	"$(BIN)/banyan-sim" long --seeds $(SEEDS) --from $(FROM) --ledger docs/proof/ledger.csv --code "$$code"
+
+# A build of its own beside the other one: seeded bugs are not in any program that is shipped, tested or demonstrated.
+mutations: build ## Puts the seeded bugs in, one at a time, each to be caught within 50 seeds; writes target/proof/mutations.json
+	@$(build_env)
+	cargo build --locked --workspace --bin banyan-sim --features banyan-chaos-tests/seeded-bugs
+	mkdir -p target/proof
+	cp "$(BIN)/banyan-sim" target/proof/banyan-sim-with-bugs
+	cargo build --locked --workspace --bins
+	target/proof/banyan-sim-with-bugs bugs --seeds 50 --out target/proof/mutations.json
+
 # Without them the run goes on behind proxies, and says so: nothing here gives up.
 chaos-tools:
 	@missing=()
@@ -237,6 +260,8 @@ verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies, faults.
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	step "tests and demo"
 	$(AGAIN) test
+	step "simulation"
+	$(AGAIN) sim
 	step "faults"
 	$(AGAIN) chaos
 	step "done"

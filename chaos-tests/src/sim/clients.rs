@@ -30,8 +30,8 @@ use super::{
 
 /// Endpoints of clients begin here.
 const CLIENT_FROM: u64 = 1_000;
-/// A client waits for an answer so long.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// A client waits for an answer from ... to ... milliseconds: some turn to another node before the old leader knows that it is none.
+const PATIENCE_MS: (u64, u64) = (80, 1_500);
 /// A write is tried so often before its client gives up: what became of it stays unknown then.
 const TRIES_MAX: usize = 12;
 /// Persons that all clients work on together: few, so that they get in each other's way.
@@ -122,9 +122,9 @@ impl Client {
     async fn run(mut self, until: Duration) {
         while now() < until {
             match self.rng.random_range(0..10) {
-                0..3 => self.birth().await,
-                3..6 => self.correction().await,
-                6 => self.death().await,
+                0..2 => self.birth().await,
+                2..5 => self.correction().await,
+                5 => self.death().await,
                 _ => self.read().await,
             }
             let (least, most) = self.nation.plan().pause;
@@ -160,7 +160,7 @@ impl Client {
             let Some(person) = commands::known(command, accepted.pin.as_str(), version) else {
                 continue;
             };
-            let entry = (person, accepted.pin.clone(), accepted.person);
+            let entry = (person, accepted.pin, accepted.person);
             let mut known = self.known.lock();
             if known.persons.len() < PERSONS_MAX {
                 known.persons.push(entry);
@@ -325,12 +325,14 @@ impl Client {
         None
     }
 
-    async fn ask(&self, node: u64, ask: Ask) -> Option<Told> {
-        let request = Request::Client(Box::new(ask), PATIENCE);
+    async fn ask(&mut self, node: u64, ask: Ask) -> Option<Told> {
+        let (least, most) = PATIENCE_MS;
+        let patience = Duration::from_millis(self.rng.random_range(least..=most));
+        let request = Request::Client(Box::new(ask), patience);
         let call = self
             .nation
             .net()
-            .call(self.id, node, CLIENTS, 512, PATIENCE * 2, request);
+            .call(self.id, node, CLIENTS, 512, patience * 2, request);
         match call.await {
             Ok(Answer::Client(told)) => Some(told),
             _ => None,
@@ -345,7 +347,7 @@ impl Client {
         let Some(node) = living.choose(&mut self.rng).map(|node| node.id()) else {
             return;
         };
-        let level = match self.rng.random_range(0..4) {
+        let level = match self.rng.random_range(0..5) {
             0 => ReadLevel::Any,
             1 => ReadLevel::Within(Duration::from_millis(self.rng.random_range(20..2_000))),
             2 => ReadLevel::After(self.token),

@@ -55,6 +55,8 @@ invariants! {
     EveryEffectOnce = "every effect once", "design section 4";
     /// A person's versions are numbered without gaps, and so are events.
     HistoryGapless = "history is gapless", "design decision 8";
+    /// A correction is accepted only on the version that its author had read.
+    CorrectionsCompare = "corrections compare versions", "compare-and-set; design section 4";
     /// A linearizable read shows every write that was acknowledged before it began, and no older state than another one before it.
     LinearizableReads = "linearizable reads are linearizable", "Herlihy and Wing 1990; ADR 0020";
     /// A read with a token shows at least the token's position; a session never goes back.

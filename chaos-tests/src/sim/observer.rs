@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::{IdempotencyKey, Outcome, PersonId, Pin, Position, Timestamp, VersionNumber};
+use banyan_domain::{
+    Command, IdempotencyKey, Outcome, PersonId, Pin, Position, Timestamp, VersionNumber,
+};
 use banyan_storage::{EntryKind, EntryResult, LogRecord, StateEntry};
 
 use self::hashes::{hash_of, hash_of_results};
@@ -422,6 +424,15 @@ impl Inner {
                 Some(first) if *first == effect => {}
                 None if !outcome.replayed => {
                     self.effects.insert(envelope.key, effect);
+                    if let Command::CorrectPerson(correction) = &envelope.command
+                        && accepted.version.get() != correction.expected_version.get() + 1
+                    {
+                        let what = format!(
+                            "a correction of version {} became version {}",
+                            correction.expected_version, accepted.version
+                        );
+                        self.violated(Invariant::CorrectionsCompare, what);
+                    }
                     self.check_version(entry.position.index, accepted.person, accepted.version);
                 }
                 first => {
@@ -433,10 +444,7 @@ impl Inner {
                     self.violated(Invariant::EveryEffectOnce, what);
                 }
             }
-            let holder = *self
-                .numbers
-                .entry(accepted.pin.clone())
-                .or_insert(accepted.person);
+            let holder = *self.numbers.entry(accepted.pin).or_insert(accepted.person);
             if holder != accepted.person {
                 let what = format!(
                     "a number of person {holder} was given to person {} at index {}",

@@ -70,10 +70,6 @@ impl Totals {
 }
 
 /// Runs them all. `each` sees every report, in the order in which they are ready.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how fast the simulation is can only be said in real time"
-)]
 pub fn sweep(sweep: &Sweep, each: impl Fn(&Report) + Sync) -> Totals {
     let started = Instant::now();
     let next = AtomicU64::new(sweep.from);

@@ -146,8 +146,8 @@ impl LeaderBarriers {
         let begin = |at_once: bool| {
             let (sender, waiting) = mpsc::channel(WAITING_MAX);
             // Zero: only an acknowledgement of something sent after the request counts.
-            let age_max = if planted(SeededBug::BarrierTrustsLease) {
-                timing.election_max
+            let age_max = if planted(SeededBug::NoLeaseCheck) {
+                timing.election_max * 100
             } else {
                 Duration::ZERO
             };

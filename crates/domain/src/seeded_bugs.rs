@@ -77,8 +77,8 @@ seeded_bugs! {
     OutcomesSwapped = "outcomes-swapped",
     /// A leader gives out a read barrier without asking a quorum.
     BarrierNotConfirmed = "barrier-not-confirmed",
-    /// A leader gives out a read barrier on acknowledgements that are older than the request.
-    BarrierTrustsLease = "barrier-trusts-lease",
+    /// A leader gives out a read barrier on acknowledgements of any age.
+    NoLeaseCheck = "no-lease-check",
     /// A linearizable read does not wait until its node has applied the barrier.
     BarrierNotReached = "barrier-not-reached",
     /// The staleness of a node is counted from the answer to its question, not from the question.

@@ -186,7 +186,7 @@ impl Log {
     /// The power goes: of the writes that were not synced the first few are there all the same, the last of them perhaps in part. Returns how
     /// many were lost, and whether one was torn.
     pub(super) fn cut(&mut self, rng: &mut impl Rng) -> (usize, bool) {
-        let kept = rng.random_range(0..=self.queue.len());
+        let kept = super::part(rng, self.queue.len());
         let mut torn = false;
         for (place, job) in self.queue.iter().enumerate().take(kept) {
             match &job.work {

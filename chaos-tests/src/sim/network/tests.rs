@@ -1,3 +1,5 @@
+//! What the simulated network keeps true.
+
 mod ordered;
 mod turmoil;
 

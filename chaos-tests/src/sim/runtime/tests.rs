@@ -1,3 +1,5 @@
+//! What the simulated runtime keeps true.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

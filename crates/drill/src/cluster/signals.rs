@@ -94,6 +94,7 @@ mod tests {
             lifetime: Lifetime::WithStarter,
             starter: Starter::new().unwrap(),
             processes: BTreeMap::new(),
+            particular: BTreeMap::new(),
             unformed: BTreeSet::new(),
             simulated: BTreeSet::new(),
             ready_within: WITHIN,
