@@ -116,7 +116,7 @@ impl Storm {
         self.arena.disks.heal();
         self.arena.clocks.right()?;
         for node in self.arena.cluster.node_names() {
-            self.arena.cluster.resume_node(&node)?;
+            if_it_runs(self.arena.cluster.resume_node(&node))?;
             if let Some(how) = self.arena.cluster.ended_with(&node) {
                 self.findings
                     .add("node_ended", &format!("{node} ended by itself: {how}"));
@@ -162,13 +162,13 @@ impl Storm {
             }
             Kind::PauseNode => {
                 let node = self.victim(rng).await?;
-                self.arena.cluster.pause_node(&node)?;
+                if_it_runs(self.arena.cluster.pause_node(&node))?;
                 Ok(Some(node))
             }
             Kind::PauseSite => {
                 let site = pick(&voting, rng);
                 for node in self.arena.cluster.nodes_at(&site)? {
-                    self.arena.cluster.pause_node(&node)?;
+                    if_it_runs(self.arena.cluster.pause_node(&node))?;
                 }
                 Ok(Some(site))
             }
@@ -396,5 +396,13 @@ impl Storm {
         self.arena.disks.set_full(node, false);
         let one = [node.to_owned()];
         self.kill(&one).await
+    }
+}
+
+/// A node that another fault has ended is neither stopped nor goes on.
+fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<(), ClusterError> {
+    match signalled {
+        Err(ClusterError::NotRunning { .. }) => Ok(()),
+        other => other,
     }
 }
