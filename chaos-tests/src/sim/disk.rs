@@ -73,7 +73,7 @@ struct Inner {
     installed: u64,
     /// The disk was lost: there is nothing that could be started.
     lost: bool,
-    /// A write of the process failed: it writes nothing more.
+    /// A read or a write of the process failed: it writes nothing more.
     failed: bool,
 }
 

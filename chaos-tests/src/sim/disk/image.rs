@@ -2,8 +2,14 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use banyan_domain::ViewFault;
-use banyan_storage::{Applied, Changes, Records, StateView, open, schema::Family};
+use banyan_domain::{
+    ViewFault,
+    seeded_bugs::{SeededBug, planted},
+};
+use banyan_storage::{
+    Applied, Changes, Records, StateView, open,
+    schema::{self, Family},
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -34,6 +40,27 @@ impl Group {
             applied,
             membership,
         }
+    }
+
+    /// One group, unless a seeded bug writes the position apart from what stands there.
+    pub(super) fn split(self) -> Vec<Self> {
+        if !planted(SeededBug::PositionApart) {
+            return vec![self];
+        }
+        let (position, changes) = self
+            .writes
+            .into_iter()
+            .partition(|(key, _)| key[..] == schema::APPLIED_KEY[..]);
+        let changes = Self {
+            writes: changes,
+            ..Self::default()
+        };
+        let position = Self {
+            writes: position,
+            applied: self.applied,
+            membership: self.membership,
+        };
+        vec![changes, position]
     }
 }
 
@@ -96,6 +123,24 @@ impl Image {
     /// A sum over all keys and values: equal states have equal ones, in whatever groups they came about.
     pub fn hash(&self) -> u128 {
         self.hash
+    }
+
+    /// BLAKE3 over every key and plain value, and the number of keys, as [`banyan_storage::ReadView::digest`] has them. The tags of keys
+    /// stand in the order of the families, so that this map's order is that one.
+    ///
+    /// # Errors
+    /// A value that is damaged, or was stored under another key.
+    pub fn digest(&self) -> Result<([u8; 32], u64), ViewFault> {
+        let mut hasher = blake3::Hasher::new();
+        for (key, value) in self.map.iter() {
+            for part in [key, open(key, value)?] {
+                let length = u32::try_from(part.len())
+                    .map_err(|_| ViewFault("a stored value exceeds 4 GiB".to_owned()))?;
+                hasher.update(&length.to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        Ok((*hasher.finalize().as_bytes(), self.map.len() as u64))
     }
 
     /// Whether a file of it fails its checksum.

@@ -151,6 +151,9 @@ impl Log {
     }
 
     pub(super) fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<LogRecord>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
         let bounds = self.view.bounds();
         let (Some(first), Some(last)) = (bounds.first, bounds.last) else {
             return Ok(Vec::new());

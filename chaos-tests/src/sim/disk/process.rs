@@ -14,7 +14,7 @@ use banyan_domain::{
 };
 use banyan_storage::{
     Applied, EntryResult, Fault, GroupBounds, InstallError, LogBounds, LogDone, LogRecord,
-    StateEntry, decide, purge_allowed, schema,
+    StateEntry, decide, purge_allowed,
 };
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
@@ -146,14 +146,23 @@ impl Disk {
         Ok(())
     }
 
-    fn submit(&self, work: Work, done: Option<LogDone>) -> io::Result<()> {
-        {
-            let mut inner = self.inner();
-            if inner.failed {
-                return Err(io::Error::other("the log store has failed"));
-            }
-            inner.log.submit(work, done);
+    /// Refuses after a fault: as in the stores, the first one of log or state ends all work on both.
+    fn check(&self) -> io::Result<()> {
+        if self.inner().failed {
+            return Err(io::Error::other("the disk of this process has failed"));
         }
+        Ok(())
+    }
+
+    /// A fault: nothing is written any more, and whoever waits for the log learns that.
+    fn fail(&self) {
+        self.inner().failed = true;
+        self.0.synced.notify_waiters();
+    }
+
+    fn submit(&self, work: Work, done: Option<LogDone>) -> io::Result<()> {
+        self.check()?;
+        self.inner().log.submit(work, done);
         self.0.queued.notify_one();
         Ok(())
     }
@@ -163,6 +172,7 @@ impl Disk {
         let mut results = Vec::with_capacity(entries.len());
         let mut rest = entries;
         while !rest.is_empty() {
+            self.check()?;
             let decided = {
                 let (image, applied) = {
                     let inner = self.inner();
@@ -174,13 +184,13 @@ impl Disk {
                 break;
             };
             let group = Group::of(decided.changes, decided.applied, decided.membership);
-            self.log_durable_through(applied.position.index).await;
+            self.log_durable_through(applied.position.index).await?;
             self.work().await?;
             let (taken, after) = rest.split_at(decided.results.len());
             let image = {
                 let mut inner = self.inner();
                 inner.current.write(&group);
-                inner.pending.extend(split(group));
+                inner.pending.extend(group.split());
                 inner.current.clone()
             };
             self.0
@@ -193,9 +203,10 @@ impl Disk {
     }
 
     /// The state is never more durable than the log.
-    async fn log_durable_through(&self, index: u64) {
+    async fn log_durable_through(&self, index: u64) -> io::Result<()> {
         let mut waited = false;
         while !self.inner().log.is_durable(index) && !planted(SeededBug::ApplyAheadOfLog) {
+            self.check()?;
             waited = true;
             self.0.synced.notified().await;
         }
@@ -204,10 +215,12 @@ impl Disk {
                 .observer
                 .sometimes("an entry was committed before it was durable here");
         }
+        Ok(())
     }
 
     async fn install(&self, image: Image) -> Result<Applied, InstallError> {
         let fault = |error: io::Error| InstallError::Fault(Fault::new("state", error.to_string()));
+        self.check().map_err(fault)?;
         let applied = self.inner().current.index();
         if applied > image.index() {
             return Err(InstallError::Older {
@@ -241,27 +254,6 @@ impl Disk {
     }
 }
 
-/// One group, unless a seeded bug writes the position apart from what stands there.
-fn split(group: Group) -> Vec<Group> {
-    if !planted(SeededBug::PositionApart) {
-        return vec![group];
-    }
-    let (position, changes) = group
-        .writes
-        .into_iter()
-        .partition(|(key, _)| key[..] == schema::APPLIED_KEY[..]);
-    let changes = Group {
-        writes: changes,
-        ..Group::default()
-    };
-    let position = Group {
-        writes: position,
-        applied: group.applied,
-        membership: group.membership,
-    };
-    vec![changes, position]
-}
-
 /// The one task that syncs the log: takes what is queued, writes it, answers in order.
 async fn flush(disk: Disk) {
     loop {
@@ -285,7 +277,10 @@ async fn flush(disk: Disk) {
             if count == 0 {
                 break;
             }
-            let result = disk.work().await;
+            let result = match disk.check() {
+                Ok(()) => disk.work().await,
+                failed => failed,
+            };
             let mut done = Vec::new();
             {
                 let mut inner = disk.inner();
@@ -312,9 +307,9 @@ async fn flush(disk: Disk) {
             }
             disk.0.synced.notify_waiters();
             if failed.is_some() {
-                // Sticky, as in the store: nothing is written any more, what is queued included.
+                // What is queued included.
                 disk.inner().log.queue.clear();
-                disk.inner().failed = true;
+                disk.fail();
                 return;
             }
         }
@@ -327,15 +322,18 @@ async fn write_state(disk: Disk, mut jobs: mpsc::UnboundedReceiver<StateJob>) {
         match job {
             StateJob::Apply { entries, answer } => {
                 let result = disk.apply(&entries).await;
-                let failed = result.is_err();
+                if result.is_err() {
+                    disk.fail();
+                }
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(result);
-                if failed {
-                    return;
-                }
             }
             StateJob::Install { image, answer } => {
-                let _ = answer.send(disk.install(image).await);
+                let result = disk.install(image).await;
+                if matches!(result, Err(InstallError::Fault(_))) {
+                    disk.fail();
+                }
+                let _ = answer.send(result);
             }
         }
     }
@@ -347,10 +345,15 @@ impl LogDisk for Disk {
     }
 
     fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<LogRecord>> {
-        self.inner().log.read(range, bytes_max)
+        let read = self.inner().log.read(range, bytes_max);
+        if read.is_err() {
+            self.fail();
+        }
+        read
     }
 
     fn append(&self, records: Vec<LogRecord>, done: LogDone) -> io::Result<()> {
+        self.check()?;
         self.inner().log.check_follows(&records)?;
         self.0.observer.appended(self.0.machine.node, &records);
         self.submit(Work::Append(records), Some(done))
@@ -419,16 +422,25 @@ impl StateDisk for Disk {
     fn checkpoint(&self) -> BoxFuture<'static, Result<Image, io::Error>> {
         let disk = self.clone();
         async move {
-            disk.work().await?;
+            disk.check()?;
+            disk.work().await.inspect_err(|_| disk.fail())?;
             let mut inner = disk.inner();
             let image = inner.current.clone();
             if image.is_damaged() {
+                inner.failed = true;
                 return Err(io::Error::other("a file of the state fails its checksum"));
+            }
+            if image.applied.is_none() {
+                return Err(io::Error::other("nothing is applied yet"));
             }
             if !planted(SeededBug::PurgePastFlush) {
                 inner.flushed = image.clone();
                 inner.pending.clear();
             }
+            // One for each position, as there is one directory for each.
+            inner
+                .checkpoints
+                .retain(|kept| kept.index() != image.index());
             inner.checkpoints.push(image.clone());
             let surplus = inner.checkpoints.len().saturating_sub(CHECKPOINTS_KEPT);
             inner.checkpoints.drain(..surplus);
@@ -455,6 +467,7 @@ impl StateDisk for Disk {
     }
 
     fn receive(&self, checkpoint: Image) -> Result<Image, io::Error> {
+        self.check()?;
         Ok(checkpoint)
     }
 
