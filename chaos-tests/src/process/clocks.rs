@@ -32,7 +32,7 @@ pub(super) struct Clocks {
     folder: PathBuf,
     /// Why no clock can be set.
     missing: Option<String>,
-    library: PathBuf,
+    object: PathBuf,
     nodes: Vec<String>,
 }
 
@@ -49,11 +49,11 @@ impl Clocks {
         let mut clocks = Clocks {
             folder: folder.join("clocks"),
             missing: None,
-            library: PathBuf::new(),
+            object: PathBuf::new(),
             nodes: Vec::new(),
         };
         match preload::compile(&clocks.folder, "clock", SOURCE) {
-            Ok(library) => clocks.library = library,
+            Ok(object) => clocks.object = object,
             Err(error) => {
                 clocks.missing = Some(format!("{error:#}"));
                 return Ok(clocks);
@@ -88,7 +88,7 @@ impl Clocks {
     /// What makes a node's clock one that can be set.
     pub(super) fn preloaded(&self, node: &str) -> Option<Preloaded> {
         let has = self.nodes.iter().any(|name| name == node);
-        has.then(|| Preloaded::new(&self.library, "BANYAN_CHAOS_CLOCK", self.file(node)))
+        has.then(|| Preloaded::new(&self.object, "BANYAN_CHAOS_CLOCK", self.file(node)))
     }
 
     /// Sets a node's clock so many seconds ahead or, if negative, back.

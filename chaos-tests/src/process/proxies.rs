@@ -24,7 +24,7 @@ const SOURCE: &str = include_str!("connect.c");
 /// The relays of one run; they end when this is dropped.
 pub(super) struct Proxies {
     weather: watch::Sender<Weather>,
-    library: PathBuf,
+    object: PathBuf,
     /// The address that each node connects from.
     sources: BTreeMap<String, IpAddr>,
     relays: JoinSet<()>,
@@ -42,7 +42,7 @@ impl Proxies {
         });
         Ok(Proxies {
             weather: watch::Sender::new(Weather::default()),
-            library: preload::compile(&folder.join("proxies"), "connect", SOURCE)?,
+            object: preload::compile(&folder.join("proxies"), "connect", SOURCE)?,
             sources: sources.collect(),
             relays: JoinSet::new(),
         })
@@ -96,7 +96,7 @@ impl Proxies {
     pub(super) fn preloaded(&self, node: &str) -> Option<Preloaded> {
         let address = self.sources.get(node)?;
         Some(Preloaded::new(
-            &self.library,
+            &self.object,
             "BANYAN_CHAOS_FROM",
             address.to_string(),
         ))
