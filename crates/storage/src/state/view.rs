@@ -76,7 +76,8 @@ impl<S: Records> StateView<S> {
     /// # Errors
     /// [`ViewFault`].
     pub fn applied(&self) -> Result<Option<Applied>, ViewFault> {
-        self.get(Family::Markers, &schema::APPLIED_KEY, decode_applied)
+        self.0
+            .get(Family::Markers, &schema::APPLIED_KEY, decode_applied)
     }
 
     /// The membership, in the bytes of the consensus crate; none if none was ever applied.
@@ -84,9 +85,10 @@ impl<S: Records> StateView<S> {
     /// # Errors
     /// [`ViewFault`].
     pub fn membership(&self) -> Result<Option<Bytes>, ViewFault> {
-        self.get(Family::Markers, &schema::MEMBERSHIP_KEY, |plain| {
-            Ok(Bytes::copy_from_slice(plain))
-        })
+        self.0
+            .get(Family::Markers, &schema::MEMBERSHIP_KEY, |plain| {
+                Ok(Bytes::copy_from_slice(plain))
+            })
     }
 
     /// The newest version of the person who has, or ever had, this number.
@@ -125,7 +127,7 @@ impl<S: Records> StateView<S> {
             persons: Vec::new(),
             more: false,
         };
-        self.scan(
+        self.0.scan(
             Family::Indexes,
             &schema::name_key(&key, PersonId(0)),
             &schema::name_key(&key, PersonId(u64::MAX)),
@@ -157,7 +159,7 @@ impl<S: Records> StateView<S> {
         person: PersonId,
         version: VersionNumber,
     ) -> Result<Option<PersonVersion>, ViewFault> {
-        self.get(
+        self.0.get(
             Family::Versions,
             &schema::version_key(person, version),
             |plain| record::decode_version(person, version, plain).map_err(fault),
@@ -170,7 +172,7 @@ impl<S: Records> StateView<S> {
     /// [`ViewFault`].
     pub fn raw_value(&self, key: &[u8]) -> Result<Option<Bytes>, ViewFault> {
         let key = schema::raw_value_key(key);
-        self.get(Family::Indexes, &key, |plain| {
+        self.0.get(Family::Indexes, &key, |plain| {
             Ok(Bytes::copy_from_slice(plain))
         })
     }
@@ -193,7 +195,7 @@ impl<S: Records> StateView<S> {
         count_max: usize,
     ) -> Result<Vec<Event>, ViewFault> {
         let mut events = Vec::new();
-        self.scan(
+        self.0.scan(
             Family::Events,
             &schema::event_key(sequence),
             &[schema::EVENT + 1],
@@ -221,7 +223,7 @@ impl<S: Records> StateView<S> {
         count_max: usize,
     ) -> Result<Vec<AuditRecord>, ViewFault> {
         let mut records = Vec::new();
-        self.scan(
+        self.0.scan(
             Family::Audit,
             &schema::audit_key(index, ordinal),
             &[schema::AUDIT + 1],
@@ -246,7 +248,7 @@ impl<S: Records> StateView<S> {
         &self,
         mut visit: impl FnMut(Pin, PersonId) -> Result<(), ViewFault>,
     ) -> Result<(), ViewFault> {
-        self.scan(
+        self.0.scan(
             Family::Indexes,
             &[schema::PIN],
             &[schema::PIN + 1],
@@ -266,7 +268,7 @@ impl<S: Records> StateView<S> {
         mut visit: impl FnMut(IdempotencyKey, Principal, StoredOutcome) -> Result<(), ViewFault>,
     ) -> Result<(), ViewFault> {
         let (from, until) = ([schema::KEY], [schema::KEY + 1]);
-        self.scan(Family::Indexes, &from, &until, |key, plain| {
+        self.0.scan(Family::Indexes, &from, &until, |key, plain| {
             let (key, principal) = outcome_key(key)?;
             visit(key, principal, decode_outcome(plain)?)?;
             Ok(true)
@@ -289,32 +291,14 @@ impl<S: Records> StateView<S> {
     ) -> Result<(), ViewFault> {
         let newest = schema::version_key(person, VersionNumber(u32::MAX));
         let oldest = schema::version_key(person, VersionNumber(0));
-        self.scan(Family::Versions, &newest, &oldest, |key, plain| {
-            let (person, version) = schema::parse_version_key(key)
-                .ok_or_else(|| fault("a VERSION key has a wrong length"))?;
-            record::decode_version(person, version, plain)
-                .map(&mut visit)
-                .map_err(fault)
-        })
-    }
-
-    fn get<T>(
-        &self,
-        family: Family,
-        key: &[u8],
-        decode: impl FnOnce(&[u8]) -> Result<T, ViewFault>,
-    ) -> Result<Option<T>, ViewFault> {
-        self.0.get(family, key, decode)
-    }
-
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        until: &[u8],
-        visit: impl FnMut(&[u8], &[u8]) -> Result<bool, ViewFault>,
-    ) -> Result<(), ViewFault> {
-        self.0.scan(family, from, until, visit)
+        self.0
+            .scan(Family::Versions, &newest, &oldest, |key, plain| {
+                let (person, version) = schema::parse_version_key(key)
+                    .ok_or_else(|| fault("a VERSION key has a wrong length"))?;
+                record::decode_version(person, version, plain)
+                    .map(&mut visit)
+                    .map_err(fault)
+            })
     }
 }
 
@@ -334,21 +318,24 @@ impl<S: Records> View for StateView<S> {
         version: VersionNumber,
     ) -> Result<Option<PersonVersion>, ViewFault> {
         let key = schema::version_key(person, version);
-        self.get(Family::Versions, &key, |plain| {
+        self.0.get(Family::Versions, &key, |plain| {
             record::decode_version(person, version, plain).map_err(fault)
         })
     }
 
     fn person_by_pin(&self, pin: &Pin) -> Result<Option<PersonId>, ViewFault> {
-        self.get(Family::Indexes, &schema::pin_key(pin), decode_person)
+        self.0
+            .get(Family::Indexes, &schema::pin_key(pin), decode_person)
     }
 
     fn person_by_cmnd(&self, cmnd: &Cmnd) -> Result<Option<PersonId>, ViewFault> {
-        self.get(Family::Indexes, &schema::cmnd_key(cmnd), decode_person)
+        self.0
+            .get(Family::Indexes, &schema::cmnd_key(cmnd), decode_person)
     }
 
     fn person_by_form(&self, form: &FormKey) -> Result<Option<PersonId>, ViewFault> {
-        self.get(Family::Indexes, &schema::form_key(form), decode_person)
+        self.0
+            .get(Family::Indexes, &schema::form_key(form), decode_person)
     }
 
     fn outcome(
@@ -357,7 +344,7 @@ impl<S: Records> View for StateView<S> {
         key: &IdempotencyKey,
     ) -> Result<Option<StoredOutcome>, ViewFault> {
         let key = schema::outcome_key(key, principal);
-        self.get(Family::Indexes, &key, decode_outcome)
+        self.0.get(Family::Indexes, &key, decode_outcome)
     }
 
     fn stored_keys(
@@ -368,7 +355,7 @@ impl<S: Records> View for StateView<S> {
     ) -> Result<Vec<(IdempotencyKey, Principal)>, ViewFault> {
         let mut keys = Vec::new();
         let (from, end) = (schema::outcomes_from(&from), [schema::KEY + 1]);
-        self.scan(Family::Indexes, &from, &end, |key, _| {
+        self.0.scan(Family::Indexes, &from, &end, |key, _| {
             if keys.len() == count_max {
                 return Ok(false);
             }
@@ -381,13 +368,15 @@ impl<S: Records> View for StateView<S> {
     }
 
     fn used_in_page(&self, page: &PinPage) -> Result<u16, ViewFault> {
-        let used = self.get(Family::Indexes, &schema::page_key(page), decode_count)?;
+        let used = self
+            .0
+            .get(Family::Indexes, &schema::page_key(page), decode_count)?;
         Ok(used.unwrap_or_default())
     }
 
     fn full_pages(&self, bucket: &PinBucket) -> Result<u16, ViewFault> {
         let key = schema::full_pages_key(bucket);
-        let pages = self.get(Family::Indexes, &key, decode_count)?;
+        let pages = self.0.get(Family::Indexes, &key, decode_count)?;
         Ok(pages.unwrap_or_default())
     }
 
@@ -401,7 +390,7 @@ impl<S: Records> View for StateView<S> {
         }
         let mut expected = serials.start;
         let base = schema::parse_pin_key(&schema::pin_bucket_key(bucket, 0)).unwrap_or_default();
-        self.scan(
+        self.0.scan(
             Family::Indexes,
             &schema::pin_bucket_key(bucket, serials.start),
             &schema::pin_bucket_key(bucket, serials.end),
@@ -418,6 +407,7 @@ impl<S: Records> View for StateView<S> {
 
     fn counters(&self) -> Result<Counters, ViewFault> {
         Ok(self
+            .0
             .get(Family::Markers, &schema::COUNTERS_KEY, decode_counters)?
             .unwrap_or_default())
     }
