@@ -14,6 +14,7 @@ use banyan_consensus::{
 use banyan_domain::{Envelope, NodeId, Outcome, PersonId, Pin, Position, VersionNumber, ViewFault};
 use banyan_storage::GroupBounds;
 use banyan_wire::internal_v1::Ballot;
+use futures::future::{Either, select};
 use openraft_rt::AsyncRuntime as _;
 use prost::Message as _;
 
@@ -260,7 +261,7 @@ impl Node {
         }));
         let log = LogAdapter::new(disk.clone());
         let state = StateMachine::new(disk.clone());
-        let busy = disk.clone();
+        let (busy, failing) = (disk.clone(), disk.clone());
         let wire = peers::Wire::new(self.id(), self.net.clone());
         let parts = Parts {
             cluster: self.cluster.clone(),
@@ -292,7 +293,10 @@ impl Node {
         }
         let failure = registry.watch_fatal();
         drop(registry);
-        Err(failure.await.to_string())
+        match select(Box::pin(failure), Box::pin(failing.failed())).await {
+            Either::Left((failure, _)) => Err(failure.to_string()),
+            Either::Right(_) => Err("the disk has failed".to_owned()),
+        }
     }
 
     /// The process ends on a fault, as `banyand` does.

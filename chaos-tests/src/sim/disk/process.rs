@@ -115,6 +115,13 @@ impl Disk {
         since.map_or(Duration::ZERO, |since| now().saturating_sub(since))
     }
 
+    /// Resolves after the first fault: the process must stop, as `banyand` does, whether or not anybody waited for what failed.
+    pub async fn failed(&self) {
+        while !self.inner().failed {
+            self.0.synced.notified().await;
+        }
+    }
+
     /// Resolves when an armed power cut is due: whoever waits must cut the power.
     pub async fn power_cut(&self) {
         self.0.power.notified().await;
@@ -427,7 +434,8 @@ impl StateDisk for Disk {
             let mut inner = disk.inner();
             let image = inner.current.clone();
             if image.is_damaged() {
-                inner.failed = true;
+                drop(inner);
+                disk.fail();
                 return Err(io::Error::other("a file of the state fails its checksum"));
             }
             if image.applied.is_none() {
