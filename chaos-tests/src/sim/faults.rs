@@ -142,7 +142,10 @@ impl Faults {
                 }
             }
             _ => {
-                let Some(node) = self.any_up() else {
+                // A leader that was stopped and goes on with old questions in its sockets is the case that hurts.
+                let leader = self.nation.leader().map(|(leader, _)| leader);
+                let leader = leader.filter(|_| kind == Kind::Pause && self.rng.random_bool(0.5));
+                let Some(node) = leader.or_else(|| self.any_up()) else {
                     return;
                 };
                 self.note(kind, &[node.id()]);
