@@ -75,9 +75,9 @@ seeded_bugs! {
     VersionNotCompared = "version-not-compared",
     /// The callers of one entry get each other's outcomes.
     OutcomesSwapped = "outcomes-swapped",
-    /// A leader gives out a read barrier without asking a quorum.
+    /// Whoever is asked gives out a read barrier, without asking a quorum.
     BarrierNotConfirmed = "barrier-not-confirmed",
-    /// A leader gives out a read barrier on acknowledgements of any age.
+    /// Whoever takes itself for the leader gives out a read barrier, however long ago a quorum has answered it.
     NoLeaseCheck = "no-lease-check",
     /// A linearizable read does not wait until its node has applied the barrier.
     BarrierNotReached = "barrier-not-reached",
