@@ -186,14 +186,15 @@ mod bugs {
         sweep::{Sweep, sweep},
     };
     use banyan_domain::seeded_bugs::{SeededBug, plant};
+    use strum::{EnumMessage as _, VariantArray as _};
 
     use super::{Seeds, say};
 
     pub(super) fn hunt(seeds: &Seeds, out: Option<PathBuf>, only: Option<&str>) -> Result<bool> {
-        let wanted: Vec<SeededBug> = SeededBug::ALL
+        let wanted: Vec<SeededBug> = SeededBug::VARIANTS
             .iter()
             .copied()
-            .filter(|bug| only.is_none_or(|only| bug.name() == only))
+            .filter(|bug| only.is_none_or(|only| <&str>::from(*bug) == only))
             .collect();
         ensure!(!wanted.is_empty(), "no seeded bug has the name {only:?}");
         let plan = Sweep {
@@ -218,8 +219,8 @@ mod bugs {
             let first = totals.broken.first();
             let by = first.and_then(|report| report.seen.violations.first());
             let report = BugReport {
-                name: bug.name().to_owned(),
-                what: bug.what().trim().to_owned(),
+                name: <&str>::from(bug).to_owned(),
+                what: bug.get_documentation().unwrap_or_default().to_owned(),
                 caught: first.is_some(),
                 seeds: first.map_or(totals.seeds, |report| report.seed - plan.from + 1),
                 by: by.map_or_else(String::new, |by| by.invariant.name().to_owned()),

@@ -9,6 +9,7 @@ use banyan_topology::Node;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use strum::VariantArray as _;
 
 use super::corruption;
 use super::damage::Files;
@@ -70,7 +71,7 @@ impl Storm {
             Needs::Disks => self.arena.disks.missing().is_none(),
             Needs::Clocks => self.arena.clocks.missing().is_none(),
         };
-        Kind::ALL.iter().copied().filter(can).collect()
+        Kind::VARIANTS.iter().copied().filter(can).collect()
     }
 
     /// Does a round's faults and heals them.

@@ -11,28 +11,6 @@ use rand_chacha::ChaCha8Rng;
 pub(super) const NOT_DRAWN: [&str; 1] =
     ["membership_churn: no command adds, promotes, replaces or removes a node yet"];
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal $needs:ident,)+) => {
-        /// A kind of fault.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub(super) enum Kind { $($(#[$doc])* $kind,)+ }
-
-        impl Kind {
-            /// All kinds.
-            pub(super) const ALL: &[Kind] = &[$(Kind::$kind,)+];
-
-            /// Its name in reports.
-            pub(super) fn name(self) -> &'static str {
-                match self { $(Kind::$kind => $name,)+ }
-            }
-
-            pub(super) fn needs(self) -> Needs {
-                match self { $(Kind::$kind => Needs::$needs,)+ }
-            }
-        }
-    };
-}
-
 /// What a kind of fault cannot be done without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
@@ -43,48 +21,68 @@ pub(super) enum Needs {
     Clocks,
 }
 
-kinds! {
+/// A kind of fault; its name in reports is its own in lower case.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum Kind {
     /// SIGKILL to a node, in half of the cases to the leader.
-    KillNode = "kill_node" Nothing,
+    KillNode,
     /// SIGKILL to all nodes of a site.
-    KillSite = "kill_site" Nothing,
+    KillSite,
     /// SIGSTOP to a node, then SIGCONT.
-    PauseNode = "pause_node" Nothing,
+    PauseNode,
     /// SIGSTOP to all nodes of a site.
-    PauseSite = "pause_site" Nothing,
+    PauseSite,
     /// No packet between a site and all others.
-    CutSite = "cut_site" Nothing,
+    CutSite,
     /// No packet from a site, or none to it.
-    CutSiteOneWay = "cut_site_one_way" Nothing,
+    CutSiteOneWay,
     /// Two halves that do not reach each other, and a site that reaches both.
-    BridgePartition = "bridge_partition" Nothing,
+    BridgePartition,
     /// A share of the packets of a site is lost.
-    LossyLink = "lossy_link" Nothing,
+    LossyLink,
     /// A site's way out carries little.
-    SlowLink = "slow_link" Nothing,
+    SlowLink,
     /// A voter's wall clock is set to another time, and back at the end.
-    ClockStep = "clock_step" Clocks,
+    ClockStep,
     /// A voter's wall clock goes too fast or too slow.
-    ClockSkew = "clock_skew" Clocks,
+    ClockSkew,
     /// A node's disk takes no more bytes.
-    FullDisk = "full_disk" Disks,
+    FullDisk,
     /// A node's syncs do not end.
-    StalledDisk = "stalled_disk" Disks,
+    StalledDisk,
     /// A node, or all of a site, lose their power: what was not synced is gone.
-    PowerLoss = "power_loss" Disks,
+    PowerLoss,
     /// All nodes lose their power.
-    PowerLossEverywhere = "power_loss_everywhere" Disks,
+    PowerLossEverywhere,
     /// A bit of a table file of a stopped node is flipped.
-    CorruptTable = "corrupt_table" Nothing,
+    CorruptTable,
     /// A bit of the write-ahead log of a stopped node's Raft log is flipped.
-    CorruptLog = "corrupt_log" Nothing,
+    CorruptLog,
     /// All nodes are stopped and started again in turn.
-    RollingRestart = "rolling_restart" Nothing,
+    RollingRestart,
     /// Leadership is handed to another voter.
-    TransferLeadership = "transfer_leadership" Nothing,
+    TransferLeadership,
 }
 
 impl Kind {
+    /// Its name in reports.
+    pub(super) fn name(self) -> &'static str {
+        self.into()
+    }
+
+    pub(super) fn needs(self) -> Needs {
+        match self {
+            Kind::FullDisk | Kind::StalledDisk | Kind::PowerLoss | Kind::PowerLossEverywhere => {
+                Needs::Disks
+            }
+            Kind::ClockStep | Kind::ClockSkew => Needs::Clocks,
+            _ => Needs::Nothing,
+        }
+    }
+
     /// Whether the fault is over by itself, and lasts as long as it takes. It is done alone.
     pub(super) fn ends_itself(self) -> bool {
         matches!(
@@ -162,16 +160,18 @@ pub(super) type Counts = BTreeMap<Kind, u64>;
 mod tests {
     use rand::SeedableRng;
 
+    use strum::VariantArray as _;
+
     use super::*;
 
     #[test]
     fn seed_draws_the_same_rounds_and_every_kind_equally_often() {
         let draw = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let mut deck = Deck::new(Kind::ALL.to_vec());
+            let mut deck = Deck::new(Kind::VARIANTS.to_vec());
             let mut rounds = Vec::new();
             let mut drawn = 0;
-            while drawn < 5 * Kind::ALL.len() {
+            while drawn < 5 * Kind::VARIANTS.len() {
                 rounds.push(deck.draw(&mut rng));
                 drawn = rounds.iter().map(|round| round.kinds.len()).sum();
             }
@@ -188,7 +188,7 @@ mod tests {
             counts.values().all(|count| (5..=6).contains(count)),
             "{counts:?}"
         );
-        assert_eq!(counts.len(), Kind::ALL.len());
+        assert_eq!(counts.len(), Kind::VARIANTS.len());
         assert!(rounds.iter().any(|round| round.kinds.len() == 2));
         let alone = |round: &Round| round.kinds.iter().any(|kind| !kind.goes_with_others());
         assert!(

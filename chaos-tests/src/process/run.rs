@@ -11,6 +11,7 @@ use banyan_drill::workload::Workload;
 use banyan_drill::{checker::Verdict, digest::Comparison};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use strum::VariantArray as _;
 
 use super::arguments::Arguments;
 use super::faults::{LEVEL_WITHIN, Storm};
@@ -97,12 +98,17 @@ fn chosen(names: &[String]) -> Result<Option<Vec<Kind>>> {
     if names.is_empty() {
         return Ok(None);
     }
-    let find = |name: &String| Kind::ALL.iter().copied().find(|kind| kind.name() == name);
+    let find = |name: &String| {
+        Kind::VARIANTS
+            .iter()
+            .copied()
+            .find(|kind| kind.name() == name)
+    };
     names
         .iter()
         .map(|name| {
             find(name).with_context(|| {
-                let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+                let known: Vec<&str> = Kind::VARIANTS.iter().map(|kind| kind.name()).collect();
                 format!("no fault is called {name}; known: {}", known.join(", "))
             })
         })

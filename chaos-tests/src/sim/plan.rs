@@ -8,6 +8,7 @@ use banyan_consensus::{LogPolicy, Timing};
 use banyan_storage::GroupBounds;
 use rand::{Rng, SeedableRng, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
+use strum::VariantArray as _;
 
 use super::{disk::Speed, faults::Kind, network::Link, node::Settings};
 
@@ -72,7 +73,7 @@ impl Plan {
             }),
             ..Link::default()
         };
-        let kinds = Kind::ALL
+        let kinds = Kind::VARIANTS
             .iter()
             .copied()
             .filter(|_| rng.random_bool(0.45))

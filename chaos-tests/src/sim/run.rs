@@ -67,9 +67,10 @@ impl fmt::Display for Report {
         {
             write!(
                 f,
-                "\n  VIOLATED at {:.3} s: {}: {what}",
+                "\n  VIOLATED at {:.3} s: {} ({}): {what}",
                 at.as_secs_f64(),
-                invariant.name()
+                invariant.name(),
+                invariant.source()
             )?;
         }
         Ok(())

@@ -7,90 +7,66 @@
 #[cfg(feature = "seeded-bugs")]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-macro_rules! seeded_bugs {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A mistake that can be put in.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum SeededBug {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl SeededBug {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// Its name in reports, stable.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it does, in a sentence.
-            #[must_use]
-            pub const fn what(self) -> &'static str {
-                match self {
-                    $(Self::$variant => concat!($($doc,)+),)+
-                }
-            }
-        }
-    };
-}
-
-seeded_bugs! {
+/// A mistake that can be put in. Its name in reports is its own in lower case, and its first line says what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "seeded-bugs",
+    derive(strum::IntoStaticStr, strum::VariantArray, strum::EnumMessage)
+)]
+#[cfg_attr(feature = "seeded-bugs", strum(serialize_all = "kebab-case"))]
+pub enum SeededBug {
     /// The flusher is not waited for: an append counts as durable when it is queued.
-    AnswerBeforeSync = "answer-before-sync",
+    AnswerBeforeSync,
     /// A vote is given out before it is durable.
-    VoteNotSynced = "vote-not-synced",
+    VoteNotSynced,
     /// A leader that restarts goes on in its old term without an election.
-    LeaderRestore = "leader-restore",
+    LeaderRestore,
     /// The commit position is saved as the end of the log.
-    CommittedTooFar = "committed-too-far",
+    CommittedTooFar,
     /// A truncation of the log is reported done and not carried out on the disk.
-    TruncationForgotten = "truncation-forgotten",
+    TruncationForgotten,
     /// The log is purged through what is applied, flushed or not.
-    PurgePastFlush = "purge-past-flush",
+    PurgePastFlush,
     /// Entries enter the state before this node's own log holds them durably.
-    ApplyAheadOfLog = "apply-ahead-of-log",
+    ApplyAheadOfLog,
     /// A group's changes and its applied position are written in two batches.
-    PositionApart = "position-apart",
+    PositionApart,
     /// Commands of one group do not see each other: two births may find the same number free.
-    OverlayMissing = "overlay-missing",
+    OverlayMissing,
     /// The outcome of a command is not kept under its idempotency key.
-    OutcomeNotStored = "outcome-not-stored",
+    OutcomeNotStored,
     /// Outcomes under idempotency keys are dropped before their time.
-    KeysDroppedEarly = "keys-dropped-early",
+    KeysDroppedEarly,
     /// A correction leaves the old name in the index.
-    NameIndexStale = "name-index-stale",
+    NameIndexStale,
     /// The second command of an entry, and those behind it, leave no event.
-    EventLost = "event-lost",
+    EventLost,
     /// A membership is applied without being stored in the state.
-    MembershipNotStored = "membership-not-stored",
+    MembershipNotStored,
     /// The first number of the salted sequence is given out, free or not.
-    NumberNotLookedUp = "number-not-looked-up",
+    NumberNotLookedUp,
     /// The stamp of a leader is taken as it is, even when it is earlier than the last one.
-    TimeGoesBack = "time-goes-back",
+    TimeGoesBack,
     /// A correction is accepted although the record has changed since its author read it.
-    VersionNotCompared = "version-not-compared",
+    VersionNotCompared,
     /// The callers of one entry get each other's outcomes.
-    OutcomesSwapped = "outcomes-swapped",
+    OutcomesSwapped,
     /// Whoever is asked gives out a read barrier, without asking a quorum.
-    BarrierNotConfirmed = "barrier-not-confirmed",
+    BarrierNotConfirmed,
     /// Whoever takes itself for the leader gives out a read barrier, however long ago a quorum has answered it.
-    NoLeaseCheck = "no-lease-check",
+    NoLeaseCheck,
     /// A linearizable read does not wait until its node has applied the barrier.
-    BarrierNotReached = "barrier-not-reached",
+    BarrierNotReached,
     /// The staleness of a node is counted from the answer to its question, not from the question.
-    StalenessFromAnswer = "staleness-from-answer",
+    StalenessFromAnswer,
     /// A local read is answered however stale its node is.
-    BoundNotChecked = "bound-not-checked",
+    BoundNotChecked,
     /// A session read is answered from whatever state its node has.
-    TokenIgnored = "token-ignored",
+    TokenIgnored,
     /// A leader stamps proposals whatever the other voters' clocks say.
-    ClockNotJudged = "clock-not-judged",
+    ClockNotJudged,
     /// A voter that lost its disk comes back empty under its old id.
-    WipedVoterReturns = "wiped-voter-returns",
+    WipedVoterReturns,
 }
 
 #[cfg(feature = "seeded-bugs")]
