@@ -201,9 +201,7 @@ impl<S: Side> Node<S> {
                 self.answers.push(answer);
             }
             Op::Purge(near) => {
-                let purged = self.bounds().purged;
-                // Never back: the stores then open with the lower index and miss the entries between.
-                let index = self.place(*near, script).max(purged.unwrap_or(0));
+                let index = self.place(*near, script);
                 let marker = Bytes::from(format!("purged {index}"));
                 let log = self.side.as_ref().unwrap().log();
                 let answer = self.callbacks.ask(|done| log.purge(index, marker, done));

@@ -60,12 +60,12 @@ impl LogImage {
                 let from = index.map_or(0, |index| index + 1);
                 self.entries.split_off(&from);
             }
-            Work::Purge(index, marker) => {
+            Work::Purge(index, marker) if self.purged() <= Some(*index) => {
                 self.entries = self.entries.split_off(&(index + 1));
-                let before = self.purged.as_ref().map_or(0, |(before, _)| *before);
-                self.purged = Some((before.max(*index), marker.clone()));
+                self.purged = Some((*index, marker.clone()));
             }
-            Work::Barrier => {}
+            // Purging never goes back.
+            Work::Purge(..) | Work::Barrier => {}
         }
     }
 

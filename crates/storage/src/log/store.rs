@@ -277,14 +277,22 @@ impl LogStore {
     }
 
     /// Forgets every entry through `index`, and stores `marker` beside. An `index` past the last entry empties the log: the next
-    /// entry is `index + 1`. Only for [`Stores::purge_log`](crate::Stores::purge_log), which knows how far the state is durable.
+    /// entry is `index + 1`; one that was purged already changes nothing. Only for [`Stores::purge_log`](crate::Stores::purge_log), which knows how far the state is durable.
     pub(crate) fn purge(&self, index: u64, marker: Bytes, done: LogDone) -> io::Result<()> {
         let core = &self.0.core;
         self.submit(|| {
             let mut memory = core.memory();
+            // Purging never goes back: what is gone already is only waited for, and the marker goes on telling of it.
+            if memory.bounds.purged > Some(index) {
+                return Ok(Job {
+                    work: Work::Barrier,
+                    epoch: memory.epoch,
+                    done: Some(done),
+                });
+            }
             memory.tail.purge(index);
             let bounds = &mut memory.bounds;
-            bounds.purged = bounds.purged.max(Some(index));
+            bounds.purged = Some(index);
             bounds.purged_marker = Some(marker.clone());
             if bounds.last.is_some_and(|last| last > index) {
                 bounds.first = bounds.first.max(Some(index + 1));

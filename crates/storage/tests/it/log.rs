@@ -207,6 +207,11 @@ fn purge_needs_a_durable_state() {
             .unwrap();
         assert_eq!(stores.log.bounds().first, Some(21));
         finished.recv().unwrap().unwrap();
+        // Asked for again, and with a marker of what is long gone: nothing goes back.
+        let (done, finished) = crate::fixture::done();
+        stores.purge_log(5, Bytes::from_static(b"5"), done).unwrap();
+        finished.recv().unwrap().unwrap();
+        assert_eq!(stores.log.bounds().purged_marker.unwrap(), "20");
     }
     let stores = open(directory.path());
     let bounds = stores.log.bounds();
