@@ -198,6 +198,13 @@ async fn confirm<R, SM>(
         }
         let confirmed = raft.get_read_linearizer(option.clone()).await;
         let answer = match confirmed {
+            Ok(_) if planted(SeededBug::BarrierBeforeOwnTerm) => {
+                let applied = raft.data_metrics().borrow_watched().last_applied;
+                Ok(applied
+                    .as_ref()
+                    .map(crate::types::position)
+                    .unwrap_or_default())
+            }
             Ok(linearizer) => {
                 let id = linearizer.read_log_id();
                 Ok(Position {

@@ -55,6 +55,8 @@ pub enum SeededBug {
     BarrierNotConfirmed,
     /// Whoever takes itself for the leader gives out a read barrier, however long ago a quorum has answered it.
     NoLeaseCheck,
+    /// A leader, confirmed by a quorum, gives out what it has applied and not what is committed: just elected, it may lack what its predecessor acknowledged.
+    BarrierBeforeOwnTerm,
     /// A linearizable read does not wait until its node has applied the barrier.
     BarrierNotReached,
     /// The staleness of a node is counted from the answer to its question, not from the question.
