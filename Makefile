@@ -198,11 +198,13 @@ sim: build ## 300 simulated nations with faults drawn from their seeds; writes t
 	@"$(BIN)/banyan-sim" gate --seeds 300 --out target/proof/sim.json
 
 # The ledger names the code and not the commit: a line in it must not change what it speaks of.
-sim-long: build ## As many as SEEDS says, from FROM on; adds a line to docs/proof/ledger.csv
+sim-long: deps ## As many as SEEDS says, from FROM on; adds a line to docs/proof/ledger.csv
 	@code=$$(git ls-tree HEAD Cargo.toml Cargo.lock crates chaos-tests/src proto | git hash-object --stdin | cut -c1-12)
 	if [ -n "$$(git status --porcelain -- Cargo.toml Cargo.lock crates chaos-tests/src proto)" ]; then code="$$code+changes"; fi
+	$(build_env)
+	cargo build --locked --workspace --profile simulation --bin banyan-sim
 	mkdir -p docs/proof
-	"$(BIN)/banyan-sim" long --seeds $(SEEDS) --from $(FROM) --ledger docs/proof/ledger.csv --code "$$code"
+	"$(TARGET)/simulation/banyan-sim" long --seeds $(SEEDS) --from $(FROM) --ledger docs/proof/ledger.csv --code "$$code"
 
 # A build of its own beside the other one: seeded bugs are not in any program that is shipped, tested or demonstrated.
 mutations: build ## Puts the seeded bugs in, one at a time, each to be caught within 50 seeds; writes target/proof/mutations.json
