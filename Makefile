@@ -245,7 +245,7 @@ chaos: build chaos-tools ## Seven real nodes, 10 minutes of faults under load; w
 chaos-long: build chaos-tools ## The same for as long as MINUTES says
 	@"$(BIN)/banyan-chaos" --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/chaos-long.json --dir target/chaos
 
-verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies, faults. Changes no tracked file
+verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies, simulation, seeded bugs, faults. Changes no tracked file
 	@$(build_env)
 	step() { printf '\n== %s (%d s)\n' "$$1" "$$SECONDS"; }
 	before=$$(git status --porcelain)
@@ -264,6 +264,8 @@ verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies, faults.
 	$(AGAIN) test
 	step "simulation"
 	$(AGAIN) sim
+	step "seeded bugs"
+	$(AGAIN) mutations
 	step "faults"
 	$(AGAIN) chaos
 	step "done"
