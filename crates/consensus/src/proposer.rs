@@ -56,7 +56,9 @@ pub(crate) struct Held(watch::Sender<bool>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.send_replace(false);
+        if !planted(SeededBug::TransferHoldKept) {
+            self.0.send_replace(false);
+        }
     }
 }
 

@@ -39,12 +39,24 @@ pub enum SeededBug {
     KeysDroppedEarly,
     /// A correction leaves the old name in the index.
     NameIndexStale,
+    /// A correction makes a new version that says what the one before it said.
+    CorrectionForgotten,
+    /// A command leaves no audit record.
+    AuditLost,
+    /// The document of a first registration is not kept: it registers a second person as readily.
+    FormNotBound,
+    /// A number that is given out is not counted on its page.
+    PageNotCounted,
     /// The second command of an entry, and those behind it, leave no event.
     EventLost,
     /// A membership is applied without being stored in the state.
     MembershipNotStored,
     /// The first number of the salted sequence is given out, free or not.
     NumberNotLookedUp,
+    /// Proposals that wait for a transfer of leadership are not let go when it is over.
+    TransferHoldKept,
+    /// A leader that was taken out of the voters goes on leading.
+    RetiredLeaderStays,
     /// The stamp of a leader is taken as it is, even when it is earlier than the last one.
     TimeGoesBack,
     /// A correction is accepted although the record has changed since its author read it.

@@ -48,7 +48,12 @@ pub(super) fn decide<V: View>(work: &Work<'_, V>, command: &CorrectPerson) -> De
     let mut findings = findings(&current.pin, after, current.death.as_ref());
     // What is said of the record of a death holds as long as that record does.
     keep_elsewhere(&current, &mut findings);
-    let version = work.successor(&current, after.clone(), findings);
+    let said = if planted(SeededBug::CorrectionForgotten) {
+        before
+    } else {
+        after
+    };
+    let version = work.successor(&current, said.clone(), findings);
     Ok(Ok(work.change(
         version,
         EventKind::PersonCorrected,

@@ -188,6 +188,9 @@ fn carried(mutation: &Mutation) -> bool {
     match mutation {
         Mutation::PutOutcome { .. } => !planted(SeededBug::OutcomeNotStored),
         Mutation::UnindexName { .. } => !planted(SeededBug::NameIndexStale),
+        Mutation::AppendAudit(_) => !planted(SeededBug::AuditLost),
+        Mutation::BindForm { .. } => !planted(SeededBug::FormNotBound),
+        Mutation::CountPage { .. } => !planted(SeededBug::PageNotCounted),
         _ => true,
     }
 }
