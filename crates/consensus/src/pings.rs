@@ -12,7 +12,8 @@ use std::{
 use banyan_domain::{NodeId, Timestamp};
 use futures::future::BoxFuture;
 use openraft::{
-    async_runtime::watch::WatchReceiver as _, metrics::RaftServerMetrics, storage::RaftStateMachine,
+    ServerState, async_runtime::watch::WatchReceiver as _, metrics::RaftServerMetrics,
+    storage::RaftStateMachine,
 };
 use openraft_rt::{AsyncRuntime, Instant as _};
 
@@ -85,13 +86,14 @@ where
     }
 }
 
-/// The other voters, if this node is one: a learner has no say in elections, and its certificate none among voters.
+/// The other voters, if this node is one: a learner has no say in elections, and its certificate none among voters. A leader that votes no more
+/// stamps proposals until it has handed leadership over, so that it asks as well.
 fn others<R: AsyncRuntime>(
     metrics: &RaftServerMetrics<TypeConfig<R>>,
 ) -> Option<BTreeMap<NodeId, Member>> {
     let membership = metrics.membership_config.membership();
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
-    if !voters.contains(&metrics.id) {
+    if !voters.contains(&metrics.id) && metrics.state != ServerState::Leader {
         return None;
     }
     let members = membership.nodes();

@@ -1,7 +1,12 @@
-//! Gives leadership away without being asked: away from a disk that stalls or a clock that is wrong, and home to a preferred site.
+//! Gives leadership away without being asked: away from a disk that stalls, a clock that is wrong or a node that votes no more, and home to a
+//! preferred site.
 //!
 //! A leader whose disk hangs acknowledges nothing and yet keeps its followers from electing another, for its heartbeats need no disk. etcd and TiKV
 //! wait for the operator there. This task notices that one write of the log has lasted a second and hands leadership over.
+//!
+//! A leader that was taken out of the voters goes on leading in openraft until somebody else is elected. In Raft it steps down once that change is
+//! committed (Ongaro 2014, section 4.2.2): it must not count itself in a quorum that it is no part of, and an operator who removes a node wants it
+//! gone.
 //!
 //! After a failover the leader stands wherever the election fell. Once a voter of a better site has been healthy and caught up for
 //! half a minute, leadership goes there, at most once in five minutes, and never while a drill holds it.
@@ -14,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::NodeId;
+use banyan_domain::{
+    NodeId,
+    seeded_bugs::{SeededBug, planted},
+};
 use openraft::storage::RaftStateMachine;
 use openraft_rt::{AsyncRuntime, Instant as _};
 
@@ -168,6 +176,15 @@ fn stalls(busy_for: Duration) -> bool {
     busy_for >= STALL
 }
 
+/// Whether this node leads a cluster whose voters it is none of. During the change its vote may still be needed.
+fn retired(status: &Status) -> bool {
+    let votes = status
+        .members
+        .get(&status.node)
+        .is_some_and(|own| own.votes);
+    status.role == Role::Leader && !status.joint && !votes
+}
+
 /// Runs until the last handle of consensus is gone.
 pub(crate) async fn run<R, SM>(consensus: WeakConsensus<R, SM>, steward: Steward)
 where
@@ -209,6 +226,17 @@ where
             );
             if let Some(target) = target {
                 report(&consensus, target, "the clock is wrong").await;
+            }
+            continue;
+        }
+        if memory.due(retired(&status), now) && !planted(SeededBug::RetiredLeaderStays) {
+            let target = status.successor(timing.election_max);
+            tracing::info!(
+                to = target.map(NodeId::get),
+                "this node leads and votes no more: leadership is given away"
+            );
+            if let Some(target) = target {
+                report(&consensus, target, "it votes no more").await;
             }
             continue;
         }
@@ -311,6 +339,23 @@ mod tests {
             Some(NodeId(1)),
             "the first voter there, and not the learner"
         );
+    }
+
+    #[test]
+    fn a_leader_that_votes_no_more_is_retired_once_the_change_is_over() {
+        let with_vote = |leader, votes, joint| {
+            let mut status = seen_by(3, leader);
+            status.members.get_mut(&NodeId(3)).unwrap().votes = votes;
+            status.joint = joint;
+            retired(&status)
+        };
+        assert!(with_vote(3, false, false));
+        assert!(!with_vote(3, true, false), "a voter leads");
+        assert!(!with_vote(3, false, true), "its vote may still be needed");
+        assert!(!with_vote(1, false, false), "it does not lead");
+        let mut gone = seen_by(3, 3);
+        gone.members.remove(&NodeId(3));
+        assert!(retired(&gone), "removed altogether");
     }
 
     #[test]

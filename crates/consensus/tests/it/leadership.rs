@@ -46,6 +46,29 @@ async fn leadership_goes_where_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_voted_out_hands_over_and_writes_go_on() {
+    let cluster = Cluster::started(4, 0, LogPolicy::default()).await;
+    cluster.propose(0..10).await;
+    let retired = cluster.leader().await;
+    let out = openraft::ChangeMembers::RemoveVoters([retired].into());
+    cluster
+        .consensus(retired)
+        .raft()
+        .change_membership(out, true)
+        .await
+        .expect("it votes no more");
+    let elsewhere =
+        |status: &banyan_consensus::Status| status.leader.is_some_and(|id| id != NodeId(retired));
+    let consensus = cluster.consensus(retired);
+    let seen = consensus.wait_for(PATIENCE, elsewhere).await;
+    let status = seen.expect("another leads");
+    assert!(!status.members[&NodeId(retired)].votes);
+    assert_eq!(status.role, Role::Learner);
+    cluster.propose(10..20).await;
+    cluster.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_target_is_refused_before_anything_is_started() {
     let mut cluster = Cluster::started(3, 0, LogPolicy::default()).await;
     cluster.propose(0..10).await;
