@@ -1,8 +1,15 @@
 //! When all faults are over: everything converges, what was acknowledged is there, and the state agrees with itself.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use banyan_domain::{Counters, NameKey, PersonId, VersionNumber, View as _, ViewFault};
+use banyan_domain::{
+    Command, Counters, Envelope, IdempotencyKey, NameKey, NodeId, PersonId, PersonVersion, PinPage,
+    Position, VersionNumber, View as _, ViewFault,
+};
 use banyan_storage::schema;
 use openraft_rt::AsyncRuntime as _;
 
@@ -32,38 +39,14 @@ pub async fn converged(nation: &Nation, within: Duration) -> bool {
                 node.as_ref()
                     .is_some_and(|node| Some(node.machine.state().index()) == last)
             };
-            if !status.joint && last.is_some() && members.iter().all(there) {
+            let votes = |id: &NodeId| status.members.get(id).is_some_and(|member| member.votes);
+            let settled = !status.joint && votes(&status.node);
+            if settled && last.is_some() && members.iter().all(there) {
                 return true;
             }
         }
         if now() > until {
-            let stands: Vec<String> = nation
-                .living()
-                .iter()
-                .map(|node| {
-                    let status = node.status().map(|status| {
-                        let voters = status.members.iter().filter(|(_, member)| member.votes);
-                        let voters: Vec<u64> = voters.map(|(id, _)| id.get()).collect();
-                        format!(
-                            "{} of term {}, voters {voters:?}",
-                            status.role.name(),
-                            status.term
-                        )
-                    });
-                    let (id, index) = (node.id(), node.machine.state().index());
-                    format!("node {id} at {index}: {}", status.unwrap_or_default())
-                })
-                .collect();
-            let leader = nation.leader().map(|(node, registry)| {
-                let status = registry.status();
-                let members: Vec<(u64, bool, Option<u64>)> = status
-                    .members
-                    .iter()
-                    .map(|(id, member)| (id.get(), member.votes, member.matched))
-                    .collect();
-                (node.id(), status.last_log_index, status.joint, members)
-            });
-            let what = format!("after {within:?} leader {leader:?}, {}", stands.join("; "));
+            let what = format!("after {within:?} {}", stands(nation));
             nation.observer().violated(Invariant::Convergence, what);
             return false;
         }
@@ -71,10 +54,46 @@ pub async fn converged(nation: &Nation, within: Duration) -> bool {
     }
 }
 
+/// Where every node stands, for a report.
+pub(super) fn stands(nation: &Nation) -> String {
+    let stands: Vec<String> = nation
+        .living()
+        .iter()
+        .map(|node| {
+            let says = node.registry().map(|registry| {
+                let status = registry.status();
+                let voters = status.members.iter().filter(|(_, member)| member.votes);
+                let voters: Vec<u64> = voters.map(|(id, _)| id.get()).collect();
+                format!(
+                    "{} of term {}, voters {voters:?}, clock {:?}",
+                    status.role.name(),
+                    status.term,
+                    registry.clock_verdict()
+                )
+            });
+            let (id, index) = (node.id(), node.machine.state().index());
+            format!("node {id} at {index}: {}", says.unwrap_or_default())
+        })
+        .collect();
+    let leader = nation.leader().map(|(node, registry)| {
+        let status = registry.status();
+        let members: Vec<(u64, bool, Option<u64>)> = status
+            .members
+            .iter()
+            .map(|(id, member)| (id.get(), member.votes, member.matched))
+            .collect();
+        (node.id(), status.last_log_index, status.joint, members)
+    });
+    format!("leader {leader:?}, {}", stands.join("; "))
+}
+
 /// Holds the states of all members against what was acknowledged and against themselves.
 pub fn check(nation: &Nation, acknowledged: &[Acknowledged]) {
     let observer = nation.observer();
-    let Some((leader, _)) = nation.leader() else {
+    // All members stand at one position; whoever is further is one that was removed, or just added.
+    let furthest = nation.living().into_iter();
+    let Some(leader) = furthest.max_by_key(|node| node.machine.state().index()) else {
+        observer.violated(Invariant::Convergence, "no node is left".to_owned());
         return;
     };
     let image = leader.machine.state();
@@ -104,7 +123,20 @@ fn check_kept(
     acknowledged: &[Acknowledged],
 ) -> Result<(), ViewFault> {
     let view = image.view();
-    for Acknowledged { key, outcome } in acknowledged {
+    let audited: BTreeSet<(Position, IdempotencyKey)> = view
+        .audit_from(0, 0, usize::MAX)?
+        .into_iter()
+        .map(|audit| (audit.position, audit.key))
+        .collect();
+    for Acknowledged { envelope, outcome } in acknowledged {
+        let key = &envelope.key;
+        if !audited.contains(&(outcome.position, *key)) {
+            let what = format!(
+                "no audit record tells of the request at {}",
+                outcome.position
+            );
+            observer.violated(Invariant::AcknowledgedIsKept, what);
+        }
         let Ok(accepted) = &outcome.result else {
             continue;
         };
@@ -115,6 +147,23 @@ fn check_kept(
                 && version.pin == accepted.pin
         });
         let leads = view.get_by_pin(&accepted.pin)?;
+        if kept
+            && let Some(field) = version
+                .as_ref()
+                .and_then(|version| altered(version, envelope))
+        {
+            let what = format!(
+                "what was acknowledged at {} has another {field}",
+                outcome.position
+            );
+            observer.violated(Invariant::AcknowledgedIsKept, what);
+        }
+        if let Command::RegisterBirth(_) = envelope.command
+            && view.person_by_form(&envelope.head.form_key(None))? != Some(accepted.person)
+        {
+            let what = format!("the document of {} leads elsewhere", outcome.position);
+            observer.violated(Invariant::IndexesAgree, what);
+        }
         if !kept || leads.is_none_or(|version| version.person != accepted.person) {
             let what = format!(
                 "what was acknowledged at {} is {}",
@@ -131,6 +180,28 @@ fn check_kept(
     Ok(())
 }
 
+/// What of a version is not as it was asked for; what it says, and not under which name it is stored.
+fn altered(version: &PersonVersion, envelope: &Envelope) -> Option<&'static str> {
+    let data = &version.data;
+    let same = |field, same: bool| (!same).then_some(field);
+    match &envelope.command {
+        Command::RegisterBirth(birth) => same("name", data.name == birth.name)
+            .or(same("sex", data.sex == birth.sex))
+            .or(same(
+                "place of birth",
+                data.birth_registration_place == birth.birth_registration_place,
+            ))
+            .or(same("ethnicity", data.ethnicity == birth.ethnicity))
+            .or(same("father", data.father == birth.father))
+            .or(same("mother", data.mother == birth.mother)),
+        Command::CorrectPerson(correction) => same("record", *data == correction.data),
+        Command::RecordDeath(record) => {
+            same("death", version.death.as_ref() == Some(&record.death))
+        }
+        Command::RegisterPerson(_) => None,
+    }
+}
+
 /// Every record is in its indexes, every index leads to a record, and nothing has a gap.
 fn check_itself(observer: &Observer, image: &Image) -> Result<(), ViewFault> {
     let view = image.view();
@@ -143,7 +214,9 @@ fn check_itself(observer: &Observer, image: &Image) -> Result<(), ViewFault> {
     let mut events = 0;
     let mut names = BTreeSet::new();
     let mut found = BTreeSet::new();
+    let mut pages: BTreeMap<PinPage, u16> = BTreeMap::new();
     view.visit_pins(|pin, person| {
+        *pages.entry(PinPage::of(&pin)).or_default() += 1;
         let newest = view.version(person)?.ok_or_else(|| {
             ViewFault(format!(
                 "a number leads to person {person}, who is not there"
@@ -175,6 +248,14 @@ fn check_itself(observer: &Observer, image: &Image) -> Result<(), ViewFault> {
             "{persons} persons are counted, {} found",
             found.len()
         ));
+    }
+    for (page, given_out) in &pages {
+        let counted = view.used_in_page(page)?;
+        if counted != *given_out {
+            disagree(format!(
+                "{counted} numbers of a page are counted, {given_out} given out"
+            ));
+        }
     }
     let indexed: BTreeSet<(PersonId, Vec<u8>)> = image
         .keys_with_tag(schema::NAME)

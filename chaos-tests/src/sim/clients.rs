@@ -8,7 +8,7 @@ use std::{
 use banyan_consensus::ReadLevel;
 use banyan_domain::{
     Actor, CalendarDate, Envelope, IdempotencyKey, NodeId, Outcome, PersonId, Pin, Position,
-    Principal, Role,
+    Principal, Rejection, Role,
 };
 use banyan_drill::commands::{self, Known};
 use banyan_wire::{
@@ -28,6 +28,10 @@ use super::{
     runtime::{JoinHandle, Simulated, now, outside},
 };
 
+mod service;
+
+pub use service::serves;
+
 /// Endpoints of clients begin here.
 const CLIENT_FROM: u64 = 1_000;
 /// A client waits for an answer from ... to ... milliseconds: some turn to another node before the old leader knows that it is none.
@@ -40,8 +44,8 @@ const PERSONS_MAX: usize = 60;
 /// A write that was acknowledged.
 #[derive(Clone, Debug)]
 pub struct Acknowledged {
-    /// Its key.
-    pub key: IdempotencyKey,
+    /// What was asked for.
+    pub envelope: Envelope,
     /// What its client was told.
     pub outcome: Outcome,
 }
@@ -152,6 +156,7 @@ impl Client {
             .map(|_| commands::birth(self.seed, self.next_index(), day, Some("40")))
             .collect();
         let outcomes = self.write(&births).await.unwrap_or_default();
+        let registered = outcomes.first().is_some_and(|first| first.result.is_ok());
         for (command, outcome) in births.iter().zip(outcomes) {
             let Ok(accepted) = &outcome.result else {
                 continue;
@@ -168,6 +173,29 @@ impl Client {
                 let place = self.rng.random_range(0..PERSONS_MAX);
                 known.persons[place] = entry;
             }
+        }
+        if registered
+            && self.rng.random_bool(0.05)
+            && let Some(birth) = births.first()
+        {
+            self.same_document(birth).await;
+        }
+    }
+
+    /// A clerk enters a form once more, as a request of its own: whoever stands on it is registered already.
+    async fn same_document(&mut self, birth: &v1::Command) {
+        let Some(outcome) = self.write_one(birth).await else {
+            return;
+        };
+        let observer = self.nation.observer();
+        if outcome.result == Err(Rejection::FormAlreadyRegistered) {
+            observer.sometimes("a document was refused the second time");
+        } else if outcome.result.is_ok() {
+            let what = format!(
+                "a document registers a second person at {}",
+                outcome.position
+            );
+            observer.violated(Invariant::EveryEffectOnce, what);
         }
     }
 
@@ -192,7 +220,7 @@ impl Client {
         };
         let version = match &outcome.result {
             Ok(accepted) => accepted.version.get(),
-            Err(banyan_domain::Rejection::VersionConflict { current }) => current.get(),
+            Err(Rejection::VersionConflict { current }) => current.get(),
             Err(_) => return,
         };
         let mut known = self.known.lock();
@@ -250,11 +278,10 @@ impl Client {
         let shown = self.nation.observer().shown();
         let Some(outcomes) = self.submit(&envelopes).await else {
             self.known.lock().unknown += 1;
-            self.nation.observer().sometimes("a write stayed unknown");
             return None;
         };
         for (envelope, outcome) in envelopes.iter().zip(&outcomes) {
-            self.acknowledged(envelope.key, outcome, shown);
+            self.acknowledged(envelope, outcome, shown);
         }
         if self.rng.random_bool(0.15) {
             // As if the answer had been lost.
@@ -270,9 +297,9 @@ impl Client {
         Some(outcomes)
     }
 
-    fn acknowledged(&mut self, key: IdempotencyKey, outcome: &Outcome, shown: u64) {
+    fn acknowledged(&mut self, envelope: &Envelope, outcome: &Outcome, shown: u64) {
         let observer = self.nation.observer();
-        observer.told(key, outcome);
+        observer.told(envelope.key, outcome);
         if outcome.position.index <= shown {
             let what = format!(
                 "a write that began after {shown} had been shown stands at {}",
@@ -283,7 +310,7 @@ impl Client {
         observer.show(outcome.position.index);
         self.token = self.token.max(outcome.position);
         let acknowledged = Acknowledged {
-            key,
+            envelope: envelope.clone(),
             outcome: outcome.clone(),
         };
         self.known.lock().acknowledged.push(acknowledged);
@@ -305,6 +332,7 @@ impl Client {
     }
 
     async fn submit(&mut self, envelopes: &[Envelope]) -> Option<Vec<Outcome>> {
+        let mut unknown = false;
         for _ in 0..TRIES_MAX {
             let ask = Ask::Submit(envelopes.to_vec());
             match self.ask(self.leader, ask).await {
@@ -312,7 +340,8 @@ impl Client {
                 Some(Told::NotProposed(Some(leader))) if leader != self.leader => {
                     self.leader = leader;
                 }
-                _ => {
+                told => {
+                    unknown |= !matches!(told, Some(Told::NotProposed(_)));
                     let living = self.nation.living();
                     if let Some(node) = living.choose(&mut self.rng) {
                         self.leader = node.id();
@@ -321,6 +350,9 @@ impl Client {
                     Simulated::sleep(Duration::from_millis(pause)).await;
                 }
             }
+        }
+        if unknown {
+            self.nation.observer().sometimes("a write stayed unknown");
         }
         None
     }
@@ -340,9 +372,6 @@ impl Client {
     }
 
     async fn read(&mut self) {
-        let Some((_, pin, person)) = self.draw() else {
-            return;
-        };
         let living = self.nation.living();
         let Some(node) = living.choose(&mut self.rng).map(|node| node.id()) else {
             return;
@@ -352,6 +381,14 @@ impl Client {
             1 => ReadLevel::Within(Duration::from_millis(self.rng.random_range(20..2_000))),
             2 => ReadLevel::After(self.token),
             _ => ReadLevel::Linearizable,
+        };
+        self.read_at(node, level).await;
+    }
+
+    /// Whether it was answered.
+    async fn read_at(&mut self, node: u64, level: ReadLevel) -> bool {
+        let Some((_, pin, person)) = self.draw() else {
+            return true;
         };
         let observer = self.nation.observer().clone();
         // Everything that any leader had answered, and that any client had been shown, when the read began.
@@ -363,7 +400,7 @@ impl Client {
         else {
             self.known.lock().refused += 1;
             observer.sometimes("a read was refused or not answered");
-            return;
+            return false;
         };
         self.known.lock().reads += 1;
         self.check_read(level, position, certain);
@@ -381,6 +418,7 @@ impl Client {
             observer.show(position.index);
         }
         self.token = self.token.max(position);
+        true
     }
 
     fn check_read(&self, level: ReadLevel, position: Position, certain: u64) {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use banyan_consensus::TransferError;
 use banyan_domain::seeded_bugs::{SeededBug, planted};
 use openraft_rt::AsyncRuntime as _;
 use rand::{Rng, SeedableRng, seq::IndexedRandom as _, seq::IteratorRandom as _};
@@ -18,6 +19,8 @@ use super::{
     node::{Node, Settings},
     runtime::{Simulated, now, outside},
 };
+
+const TRANSFER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Makes faults until a moment, then heals.
 pub struct Faults {
@@ -61,6 +64,7 @@ impl Faults {
         while now() < until {
             let calm = Duration::from_millis(self.rng.random_range(least..=most));
             Simulated::sleep(calm).await;
+            self.forget_the_gone();
             self.bring_some_back();
             if self.rng.random_bool(0.25) {
                 self.heal_network();
@@ -107,8 +111,8 @@ impl Faults {
             Kind::DiskStall | Kind::DiskFull | Kind::BitFlip | Kind::DiskLost => {
                 self.disturb_disk(kind);
             }
-            Kind::LeaderTransfer => self.transfer().await,
-            Kind::AddLearner | Kind::Promote | Kind::Remove => self.change_members(kind).await,
+            Kind::LeaderTransfer => self.transfer(),
+            Kind::AddLearner | Kind::Promote | Kind::Remove => self.change_members(kind),
             Kind::SnapshotCutShort => self.cut_snapshot_short(),
             Kind::RollingRestart => self.restart_all().await,
             Kind::MixedVersions => self.mix_versions(),
@@ -319,7 +323,7 @@ impl Faults {
         }
     }
 
-    async fn transfer(&mut self) {
+    fn transfer(&mut self) {
         let Some((leader, registry)) = self.nation.leader() else {
             return;
         };
@@ -334,10 +338,14 @@ impl Faults {
         };
         self.note(Kind::LeaderTransfer, &[leader.id(), to.get()]);
         let observer = self.nation.observer().clone();
-        match registry.transfer_leader(to, Duration::from_secs(2)).await {
-            Ok(()) => observer.sometimes("leadership was transferred"),
-            Err(_) => observer.sometimes("a transfer was refused or undone"),
-        }
+        // In the leader's process, and nobody waits for it here: what comes next may strike in the middle of it.
+        leader.spawn(async move {
+            match registry.transfer_leader(to, TRANSFER_WITHIN).await {
+                Ok(()) => observer.sometimes("leadership was transferred"),
+                Err(TransferError::Undone(_)) => observer.sometimes("a transfer was undone"),
+                Err(_) => observer.sometimes("a transfer was refused"),
+            }
+        });
     }
 
     fn cut_snapshot_short(&mut self) {
@@ -393,6 +401,7 @@ impl Faults {
     pub async fn heal(&mut self, within: Duration) -> bool {
         let until = now() + within;
         loop {
+            self.forget_the_gone();
             self.heal_network();
             for node in self.nation.living() {
                 node.clock.set_error(0);

@@ -8,8 +8,8 @@ use std::{
 };
 
 use banyan_consensus::{
-    Consensus, LogAdapter, LogPolicy, Member, OFFSET_MAX, Parts, Preference, ProposeError,
-    ReadLevel, Role, Snapshots, StateMachine, Status, Timing,
+    ClockVerdict, Consensus, LogAdapter, LogPolicy, Member, OFFSET_MAX, Parts, Preference,
+    ProposeError, ReadLevel, Role, Snapshots, StateMachine, Status, Timing,
 };
 use banyan_domain::{Envelope, NodeId, Outcome, PersonId, Pin, Position, VersionNumber, ViewFault};
 use banyan_storage::GroupBounds;
@@ -364,6 +364,13 @@ impl Node {
         self.kill();
     }
 
+    /// Runs a task in the node's process: it stops and ends with it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(running) = &self.life().running {
+            drop(running.host.spawn(task));
+        }
+    }
+
     /// SIGSTOP.
     pub fn pause(&self) {
         if let Some(running) = &self.life().running {
@@ -429,7 +436,9 @@ async fn submit(
             Told::NotProposed(leader.map(|leader| leader.node.get()))
         }
         Err(ProposeError::ClockSkewed { .. }) => {
-            observer.sometimes("a leader refused to stamp with a wrong clock");
+            if registry.clock_verdict() == ClockVerdict::Outvoted {
+                observer.sometimes("a leader refused to stamp with a wrong clock");
+            }
             Told::NotProposed(None)
         }
         Err(_) => Told::NotProposed(None),

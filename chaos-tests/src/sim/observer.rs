@@ -1,5 +1,6 @@
 //! Sees everything that happens in a run, and holds it against the promises.
 
+mod entries;
 mod hashes;
 mod seen;
 
@@ -11,19 +12,15 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::{
-    Command, IdempotencyKey, Outcome, PersonId, Pin, Position, Timestamp, VersionNumber,
-};
-use banyan_storage::{EntryKind, EntryResult, LogRecord, StateEntry};
+use banyan_domain::{IdempotencyKey, Outcome, PersonId, Pin, Position, Timestamp, VersionNumber};
+use banyan_storage::{EntryResult, LogRecord, StateEntry};
 
-use self::hashes::{hash_of, hash_of_results};
+use self::hashes::hash_of;
 pub use self::seen::{Seen, Violation};
 use super::{disk::Image, invariants::Invariant, runtime::now};
 
 /// Violations that are kept: the first ones say most.
 const VIOLATIONS_KEPT: usize = 8;
-/// Milliseconds that two correct clocks may be apart at most, with what a proposal may wait: what is written as time may be off by so much.
-const TIME_OFF_MAX_MS: i64 = 6_000;
 
 /// What an entry did, as the first node that applied it said.
 #[derive(Clone, Debug)]
@@ -31,6 +28,15 @@ struct Entry {
     term: u64,
     /// Hash of its results.
     results: u64,
+}
+
+/// An entry as its leader appended it.
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    hash: u64,
+    at: Duration,
+    /// Whether time could be true then.
+    clocks_settled: bool,
 }
 
 #[derive(Default)]
@@ -42,8 +48,8 @@ struct Inner {
     faults: BTreeMap<&'static str, u64>,
     violations: Vec<Violation>,
     violations_seen: u64,
-    /// By index and term: a hash of the payload.
-    payloads: BTreeMap<(u64, u64), u64>,
+    /// By index and term.
+    payloads: BTreeMap<(u64, u64), Payload>,
     applied: BTreeMap<u64, Entry>,
     /// Where each node's process stands.
     stands: BTreeMap<u64, u64>,
@@ -118,8 +124,12 @@ impl Observer {
         for record in records {
             let hash = hash_of(&record.bytes);
             let key = (record.index, record.term);
-            let before = *inner.payloads.entry(key).or_insert(hash);
-            if before != hash {
+            let first = Payload {
+                hash,
+                at: now(),
+                clocks_settled: inner.clocks_settled(),
+            };
+            if inner.payloads.entry(key).or_insert(first).hash != hash {
                 let what = format!(
                     "node {node} appends other bytes at index {}, term {}",
                     record.index, record.term
@@ -206,7 +216,12 @@ impl Observer {
     pub fn promised(&self, node: u64, vote: (u64, u64)) {
         let mut inner = self.inner();
         let promised = inner.promised.entry(node).or_default();
-        *promised = (*promised).max(vote);
+        let before = *promised;
+        *promised = before.max(vote);
+        if vote.0 == before.0 && vote.1 != before.1 {
+            let what = format!("node {node} gives vote {vote:?} after {before:?}");
+            inner.violated(Invariant::VotesNeverGoBack, what);
+        }
         inner.event("gives vote", &[node, vote.0, vote.1]);
     }
 
@@ -357,144 +372,6 @@ impl Inner {
                 at,
                 what,
             });
-        }
-    }
-
-    fn apply(&mut self, node: u64, entry: &StateEntry, result: &EntryResult) {
-        let Position { term, index } = entry.position;
-        self.event("apply", &[node, index, term]);
-        let before = self.stands.insert(node, index).unwrap_or(0);
-        // The first entry of a log has index zero.
-        if index != before + 1 && !(before == 0 && index == 0) {
-            let what = format!("node {node} applies {index} after {before}");
-            self.violated(Invariant::AppliedPrefixEqual, what);
-        }
-        let results = hash_of_results(result);
-        match self.applied.get(&index) {
-            None => {
-                self.applied.insert(index, Entry { term, results });
-                self.first_time(entry, result);
-            }
-            Some(first) if first.term == term && first.results == results => {}
-            Some(first) => {
-                let what = format!(
-                    "node {node} applies an entry of term {term} at index {index}, where the first was of term {} (results {})",
-                    first.term,
-                    if first.results == results {
-                        "equal"
-                    } else {
-                        "differ"
-                    }
-                );
-                self.violated(Invariant::AppliedPrefixEqual, what);
-            }
-        }
-    }
-
-    fn first_time(&mut self, entry: &StateEntry, result: &EntryResult) {
-        let EntryKind::Commands { time, envelopes } = &entry.kind else {
-            return;
-        };
-        self.check_time(*time, result);
-        if envelopes.len() > 1 {
-            *self
-                .sometimes
-                .entry("an entry held several commands")
-                .or_default() += 1;
-        }
-        for (envelope, outcome) in envelopes.iter().zip(&result.outcomes) {
-            let Ok(accepted) = &outcome.result else {
-                let name = match &outcome.result {
-                    Err(banyan_domain::Rejection::VersionConflict { .. }) => {
-                        "a correction met another version"
-                    }
-                    _ => "a command was rejected",
-                };
-                *self.sometimes.entry(name).or_default() += 1;
-                continue;
-            };
-            if outcome.replayed {
-                *self
-                    .sometimes
-                    .entry("a retry got its first outcome")
-                    .or_default() += 1;
-            }
-            let effect = (outcome.position, accepted.person, accepted.version);
-            match self.effects.get(&envelope.key) {
-                Some(first) if *first == effect => {}
-                None if !outcome.replayed => {
-                    self.effects.insert(envelope.key, effect);
-                    if let Command::CorrectPerson(correction) = &envelope.command
-                        && accepted.version.get() != correction.expected_version.get() + 1
-                    {
-                        let what = format!(
-                            "a correction of version {} became version {}",
-                            correction.expected_version, accepted.version
-                        );
-                        self.violated(Invariant::CorrectionsCompare, what);
-                    }
-                    self.check_version(entry.position.index, accepted.person, accepted.version);
-                }
-                first => {
-                    let what = format!(
-                        "a request had its effect at {:?} and at {:?}",
-                        first.map(|first| first.0),
-                        effect.0
-                    );
-                    self.violated(Invariant::EveryEffectOnce, what);
-                }
-            }
-            let holder = *self.numbers.entry(accepted.pin).or_insert(accepted.person);
-            if holder != accepted.person {
-                let what = format!(
-                    "a number of person {holder} was given to person {} at index {}",
-                    accepted.person, entry.position.index
-                );
-                self.violated(Invariant::OnePersonPerNumber, what);
-            }
-        }
-    }
-
-    fn check_version(&mut self, index: u64, person: PersonId, version: VersionNumber) {
-        let versions = self.versions.entry(person).or_default();
-        let expected = versions.last().map_or(1, |(_, last)| last.get() + 1);
-        versions.push((index, version));
-        if version.get() != expected {
-            let what = format!("person {person} got version {version} where {expected} was next");
-            self.violated(Invariant::HistoryGapless, what);
-        }
-    }
-
-    fn check_time(&mut self, stamp: Timestamp, result: &EntryResult) {
-        let newest = result.outcomes.iter().filter(|outcome| !outcome.replayed);
-        for time in newest.map(|outcome| outcome.time) {
-            if time < self.last_time {
-                let what = format!("time goes back by {} ms", self.last_time.get() - time.get());
-                self.violated(Invariant::TimeNeverGoesBack, what);
-            }
-            self.last_time = self.last_time.max(time);
-        }
-        let truth = super::clock::true_time(now());
-        // What a node heard of another clock counts for ten seconds.
-        let settled = self.clocks_true_since.is_some_and(|since| {
-            since.is_zero() || now().saturating_sub(since) > Duration::from_secs(12)
-        });
-        if settled && stamp.get() - truth.get() > TIME_OFF_MAX_MS {
-            let what = format!("a stamp is {} ms ahead", stamp.get() - truth.get());
-            self.violated(Invariant::TimeIsTrue, what);
-        }
-    }
-
-    fn check_state(&mut self, node: u64, image: &Image) {
-        let index = image.index();
-        let hash = image.hash();
-        if image.is_damaged() {
-            return;
-        }
-        let first = *self.states.entry(index).or_insert(hash);
-        if first != hash {
-            let what = format!("node {node} holds another state at index {index}");
-            self.violated(Invariant::EqualPositionEqualDigest, what);
         }
     }
 }

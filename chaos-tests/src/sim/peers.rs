@@ -111,6 +111,8 @@ pub fn serve(node: &Arc<Node>, registry: Registry, disk: Disk) {
             match request {
                 Request::Append(append) => {
                     let vote = append.vote;
+                    // Only who was elected sends entries.
+                    observer.leads(of(&vote).1, of(&vote).0);
                     let last = append
                         .entries
                         .last()
@@ -130,6 +132,8 @@ pub fn serve(node: &Arc<Node>, registry: Registry, disk: Disk) {
                 }
                 Request::Vote(request) => {
                     let asked = of(&request.vote);
+                    // Whoever stands has given its own vote, and stored it before it asked.
+                    observer.promised(asked.1, asked);
                     match raft.vote(request).await {
                         Ok(response) => {
                             // A refusal promises nothing.

@@ -183,10 +183,9 @@ async fn script(seed: u64, nation: Nation, book: Book) {
             "a lost node could not be replaced".to_owned(),
         );
     }
-    // One more write proves that the nation goes on; then all must come to it.
-    let after = now() + Duration::from_secs(1);
-    for client in clients::start(&nation, seed ^ 0x5eed, after, &book) {
-        let _ = client.await;
+    // The nation goes on; then all must come to what it did.
+    if let Err(what) = clients::serves(&nation, seed ^ 0x5eed, &book, HEAL_WITHIN).await {
+        observer.violated(Invariant::Convergence, what);
     }
     if afterwards::converged(&nation, HEAL_WITHIN).await {
         Simulated::sleep(Duration::from_millis(50)).await;

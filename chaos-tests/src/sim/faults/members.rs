@@ -8,26 +8,72 @@ use openraft_rt::AsyncRuntime as _;
 use rand::{Rng, seq::IndexedRandom as _, seq::IteratorRandom as _};
 
 use super::{Faults, Kind};
-use crate::sim::runtime::Simulated;
+use crate::sim::{
+    nation::Nation,
+    node::Registry,
+    observer::Observer,
+    runtime::{Simulated, outside},
+};
+
+type Change = ChangeMembers<u64, banyan_consensus::Member>;
+
+async fn change_at(registry: &Registry, observer: &Observer, change: Change) -> bool {
+    let changing = registry.raft().change_membership(change, true);
+    let changed = matches!(
+        Simulated::timeout(Duration::from_secs(5), Box::pin(changing)).await,
+        Ok(Ok(_))
+    );
+    observer.sometimes(if changed {
+        "a membership was changed"
+    } else {
+        "a change of membership failed or timed out"
+    });
+    changed
+}
+
+fn switch_off(nation: &Nation, id: u64) {
+    if let Some(node) = nation.node(id) {
+        node.power_off();
+    }
+    nation.lose(id);
+}
 
 impl Faults {
-    /// Changes the membership at the leader, at most within a few seconds.
-    async fn change(&self, change: ChangeMembers<u64, banyan_consensus::Member>) -> bool {
+    /// Changes the membership at the leader, and waits for it, at most for a few seconds.
+    async fn change(&self, change: Change) -> bool {
         let Some((_, registry)) = self.nation.leader() else {
             return false;
         };
-        let changing = registry.raft().change_membership(change, true);
-        let changed = matches!(
-            Simulated::timeout(Duration::from_secs(5), Box::pin(changing)).await,
-            Ok(Ok(_))
-        );
-        let what = if changed {
-            "a membership was changed"
-        } else {
-            "a change of membership failed or timed out"
+        change_at(&registry, self.nation.observer(), change).await
+    }
+
+    /// Has the leader change the membership, in its own process: what comes next may strike in the middle of it.
+    fn begin(&self, change: Change, gone: Option<u64>) {
+        let Some((leader, registry)) = self.nation.leader() else {
+            return;
         };
-        self.nation.observer().sometimes(what);
-        changed
+        let nation = self.nation.clone();
+        leader.spawn(async move {
+            if change_at(&registry, nation.observer(), change).await
+                && let Some(gone) = gone
+            {
+                // The machine is switched off from outside: it may be the one that this runs on.
+                drop(outside(async move { switch_off(&nation, gone) }));
+            }
+        });
+    }
+
+    /// Machines that were removed meanwhile need no repair.
+    pub(super) fn forget_the_gone(&mut self) {
+        let nation = &self.nation;
+        self.suspects.retain(|id| !nation.is_gone(*id));
+        if self
+            .lost
+            .as_ref()
+            .is_some_and(|lost| nation.is_gone(lost.id()))
+        {
+            self.lost = None;
+        }
     }
 
     fn voters(&self) -> BTreeSet<u64> {
@@ -39,7 +85,7 @@ impl Faults {
         voters.map(|(id, _)| id.get()).collect()
     }
 
-    pub(super) async fn change_members(&mut self, kind: Kind) {
+    pub(super) fn change_members(&mut self, kind: Kind) {
         let voters = self.voters();
         let living: Vec<u64> = self.nation.living().iter().map(|node| node.id()).collect();
         let learners: Vec<u64> = living
@@ -54,27 +100,25 @@ impl Faults {
                 let node = self.nation.add_machine(id, "bac-ninh");
                 node.start();
                 let member = [(id, node.member.clone())];
-                self.change(ChangeMembers::AddNodes(member.into())).await;
+                self.begin(ChangeMembers::AddNodes(member.into()), None);
             }
             Kind::Promote => {
                 if voters.len() > 3 && self.rng.random_bool(0.5) {
                     if let Some(id) = voters.iter().copied().choose(&mut self.rng) {
                         self.note(kind, &[id]);
-                        self.change(ChangeMembers::RemoveVoters([id].into())).await;
+                        self.begin(ChangeMembers::RemoveVoters([id].into()), None);
                     }
                 } else if voters.len() < 7
                     && let Some(id) = learners.choose(&mut self.rng).copied()
                 {
                     self.note(kind, &[id]);
-                    self.change(ChangeMembers::AddVoterIds([id].into())).await;
+                    self.begin(ChangeMembers::AddVoterIds([id].into()), None);
                 }
             }
             Kind::Remove if learners.len() > 2 => {
                 if let Some(id) = learners.choose(&mut self.rng).copied() {
                     self.note(kind, &[id]);
-                    if self.change(ChangeMembers::RemoveNodes([id].into())).await {
-                        self.retire(id);
-                    }
+                    self.begin(ChangeMembers::RemoveNodes([id].into()), Some(id));
                 }
             }
             _ => {}
@@ -96,11 +140,8 @@ impl Faults {
     }
 
     fn retire(&mut self, id: u64) {
-        if let Some(node) = self.nation.node(id) {
-            node.power_off();
-        }
+        switch_off(&self.nation, id);
         self.suspects.remove(&id);
-        self.nation.lose(id);
     }
 
     /// Another machine, with a number of its own, takes the place of one whose disk is lost or in doubt.
