@@ -17,5 +17,6 @@ pub use fault::{ConfigFault, ConfigFaults, LoadError};
 pub use node_config::{Loaded, NodeConfig};
 pub use read::ByteCount;
 pub use sections::{
-    Endpoints, Limits, LogFormat, LogSettings, RuntimeSettings, StorageSettings, TlsFiles,
+    Endpoints, Limits, LogFormat, LogSettings, RuntimeSettings, SnapshotSettings, StorageSettings,
+    TlsFiles,
 };

@@ -10,7 +10,8 @@ use super::fault::{ConfigFault, ConfigFaults, LoadError};
 use super::raw::RawNodeConfig;
 use super::read::Reader;
 use super::sections::{
-    self, Endpoints, Limits, LogSettings, RuntimeSettings, StorageSettings, TlsFiles,
+    self, Endpoints, Limits, LogSettings, RuntimeSettings, SnapshotSettings, StorageSettings,
+    TlsFiles,
 };
 
 /// A node's configuration: valid by construction, with the topology that it names.
@@ -26,6 +27,7 @@ pub struct NodeConfig {
     endpoints: Endpoints,
     log: LogSettings,
     storage: StorageSettings,
+    snapshots: SnapshotSettings,
     limits: Limits,
     runtime: RuntimeSettings,
 }
@@ -147,6 +149,12 @@ impl NodeConfig {
         &self.storage
     }
 
+    /// When it takes snapshots, and what it keeps behind them.
+    #[must_use]
+    pub fn snapshots(&self) -> &SnapshotSettings {
+        &self.snapshots
+    }
+
     /// Bounds of its edges.
     #[must_use]
     pub fn limits(&self) -> &Limits {
@@ -173,6 +181,7 @@ fn build(
     let listen = sections::listen(&raw.listen, reader);
     let log = sections::log(&raw.log, reader);
     let storage = sections::storage(&raw.storage, reader);
+    let snapshots = sections::snapshots(&raw.snapshots, reader);
     let limits = sections::limits(&raw.limits, reader);
     let runtime = sections::runtime(&raw.runtime, reader);
     let topology_value = raw.node.topology.as_ref();
@@ -205,6 +214,7 @@ fn build(
         endpoints,
         log,
         storage,
+        snapshots,
         limits,
         runtime,
     })

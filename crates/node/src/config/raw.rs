@@ -15,6 +15,7 @@ pub(super) struct RawNodeConfig {
     pub(super) listen: RawListen,
     pub(super) log: RawLog,
     pub(super) storage: RawStorage,
+    pub(super) snapshots: RawSnapshots,
     pub(super) limits: RawLimits,
     pub(super) runtime: RawRuntime,
 }
@@ -56,6 +57,15 @@ pub(super) struct RawStorage {
     pub(super) memtable: Option<Value>,
     pub(super) log_tail: Option<Value>,
     pub(super) journal_max: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawSnapshots {
+    pub(super) after_log: Option<Value>,
+    pub(super) after_entries: Option<Value>,
+    pub(super) keep_log: Option<Value>,
+    pub(super) keep_entries: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]

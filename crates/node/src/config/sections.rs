@@ -7,7 +7,7 @@ use std::time::Duration;
 use banyan_topology::Node;
 use tracing::level_filters::LevelFilter;
 
-use super::raw::{RawLimits, RawListen, RawLog, RawRuntime, RawStorage};
+use super::raw::{RawLimits, RawListen, RawLog, RawRuntime, RawSnapshots, RawStorage};
 use super::read::{ByteCount, Reader};
 
 /// Form of log lines.
@@ -192,6 +192,41 @@ impl StorageSettings {
     }
 }
 
+/// When a node takes a snapshot, and how much of the Raft log it keeps behind one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotSettings {
+    after_log: ByteCount,
+    after_entries: usize,
+    keep_log: ByteCount,
+    keep_entries: usize,
+}
+
+impl SnapshotSettings {
+    /// A snapshot is taken once the log has grown by this much since the last one.
+    #[must_use]
+    pub fn after_log(&self) -> ByteCount {
+        self.after_log
+    }
+
+    /// ... or by this many entries, whichever comes first.
+    #[must_use]
+    pub fn after_entries(&self) -> usize {
+        self.after_entries
+    }
+
+    /// Log that a snapshot covers is kept up to this much, so that a node that was away catches up from the log.
+    #[must_use]
+    pub fn keep_log(&self) -> ByteCount {
+        self.keep_log
+    }
+
+    /// ... and up to this many entries. A node that is further behind than twice as many gets a snapshot.
+    #[must_use]
+    pub fn keep_entries(&self) -> usize {
+        self.keep_entries
+    }
+}
+
 /// Bounds of the edges. Bounds on which replicas must agree are constants in the domain, not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -326,6 +361,36 @@ pub(super) fn storage(raw: &RawStorage, reader: &mut Reader<'_>) -> StorageSetti
             raw.journal_max.as_ref(),
             mib(8 << 10),
             mib(64)..=mib(1 << 20),
+        ),
+    }
+}
+
+pub(super) fn snapshots(raw: &RawSnapshots, reader: &mut Reader<'_>) -> SnapshotSettings {
+    let mib = ByteCount::mebibytes;
+    SnapshotSettings {
+        after_log: reader.bytes(
+            "snapshots.after_log",
+            raw.after_log.as_ref(),
+            mib(256),
+            mib(1)..=mib(64 << 10),
+        ),
+        after_entries: reader.count(
+            "snapshots.after_entries",
+            raw.after_entries.as_ref(),
+            50_000,
+            100..=10_000_000,
+        ),
+        keep_log: reader.bytes(
+            "snapshots.keep_log",
+            raw.keep_log.as_ref(),
+            mib(1 << 10),
+            mib(1)..=mib(1 << 20),
+        ),
+        keep_entries: reader.count(
+            "snapshots.keep_entries",
+            raw.keep_entries.as_ref(),
+            1_000_000,
+            100..=100_000_000,
         ),
     }
 }

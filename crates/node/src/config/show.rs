@@ -51,6 +51,12 @@ impl NodeConfig {
                 "log_tail": self.storage().log_tail().to_string(),
                 "journal_max": self.storage().journal_max().to_string(),
             },
+            "snapshots": {
+                "after_log": self.snapshots().after_log().to_string(),
+                "after_entries": self.snapshots().after_entries(),
+                "keep_log": self.snapshots().keep_log().to_string(),
+                "keep_entries": self.snapshots().keep_entries(),
+            },
             "limits": {
                 "request_deadline_max": time(self.limits().request_deadline_max()),
                 "requests_in_flight_max": self.limits().requests_in_flight_max(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use banyan_consensus::network::Links;
-use banyan_consensus::{Consensus, LogPolicy, Preference, RawValues, StartOptions};
+use banyan_consensus::{Consensus, Preference, RawValues, StartOptions};
 use banyan_domain::NodeId;
 use banyan_storage::{FirstStart, Stores};
 use rand::SeedableRng as _;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::error::{Ended, StartError};
 use super::listeners::{Listeners, asynchronous};
 use super::members::{member, planned_members};
-use super::opening::{open_stores, peer_tls, runtime, timing};
+use super::opening::{log_policy, open_stores, peer_tls, runtime, timing};
 use super::{readings, watch as watching};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::NodeConfig;
@@ -119,7 +119,7 @@ impl Node {
             members: planned_members(topology),
             tls: peer_tls,
             timing: timing(&config),
-            log_policy: LogPolicy::default(),
+            log_policy: log_policy(&config),
             preference: Preference {
                 sites: topology.preferred_sites().to_vec(),
                 ..Preference::default()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use banyan_consensus::{PeerTls, Timing};
+use banyan_consensus::{LogPolicy, PeerTls, Timing};
 use banyan_storage::{FirstStart, Identity, IdentityError, OpenError, StoreOptions, Stores};
 use tokio::runtime::{Builder, Runtime};
 
@@ -36,6 +36,20 @@ pub(super) fn open_stores(
         }
         other => StartError::DataDirectory(other),
     })
+}
+
+/// What the configuration says; the rest as the consensus crate has it.
+pub(super) fn log_policy(config: &NodeConfig) -> LogPolicy {
+    let settings = config.snapshots();
+    let keep_entries = settings.keep_entries() as u64;
+    LogPolicy {
+        snapshot_bytes: settings.after_log().0,
+        snapshot_entries: settings.after_entries() as u64,
+        keep_bytes: settings.keep_log().0,
+        keep_entries,
+        lag_entries: 2 * keep_entries,
+        ..LogPolicy::default()
+    }
 }
 
 pub(super) fn timing(config: &NodeConfig) -> Timing {

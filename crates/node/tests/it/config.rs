@@ -87,6 +87,9 @@ fn all_faults_come_at_once_with_key_and_value() {
         [storage]
         block_cache = "12 apples"
         memtable = "1 MiB"
+        [snapshots]
+        after_entries = 5
+        keep_log = "12 KiB"
         [limits]
         drain_deadline = "soon"
         connections_max = 0
@@ -108,6 +111,8 @@ fn all_faults_come_at_once_with_key_and_value() {
         "log.format = \"xml\"",
         "storage.block_cache = \"12 apples\"",
         "storage.memtable = \"1 MiB\": must be from 4 MiB to 1 GiB",
+        "snapshots.after_entries = 5: must be a whole number from 100 to 10000000",
+        "snapshots.keep_log = \"12 KiB\"",
         "limits.drain_deadline = \"soon\"",
         "limits.connections_max = 0",
         "runtime.raft_threads = 99",
@@ -181,6 +186,8 @@ fn show_gives_effective_values_and_hides_keys() {
     assert_eq!(shown.status.code(), Some(0));
     let values: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(values["storage"]["block_cache"], "64 MiB");
+    assert_eq!(values["snapshots"]["after_log"], "256 MiB");
+    assert_eq!(values["snapshots"]["keep_entries"], 1_000_000);
     assert_eq!(values["limits"]["drain_deadline"], "10s");
     assert!(
         values["tls"]["server_key"]
