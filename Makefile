@@ -34,7 +34,7 @@ define build_env
 if command -v ccache >/dev/null; then export CC="ccache cc" CXX="ccache c++"; fi
 endef
 
-.PHONY: help deps build demo clean-demo test sim sim-long mutations chaos chaos-long chaos-tools verify fix audit env bench
+.PHONY: help deps build demo clean-demo test sim sim-long mutations chaos chaos-long chaos-tools endurance verify fix audit env bench
 
 help: ## List the targets
 	@echo "Banyan. Two commands do everything from a fresh clone: make demo, make test"
@@ -244,6 +244,9 @@ chaos: build chaos-tools ## Seven real nodes, 10 minutes of faults under load; w
 
 chaos-long: build chaos-tools ## The same for as long as MINUTES says
 	@"$(BIN)/banyan-chaos" --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/chaos-long.json --dir target/chaos
+
+endurance: build ## Seven nodes under a mixed load for two hours, or as MINUTES says: memory, disk and latency must not drift
+	@"$(BIN)/banyan-bench" endurance --minutes $(if $(filter file,$(origin MINUTES)),120,$(MINUTES)) --out target/endurance --report target/proof/endurance.json
 
 verify: deps ## The gate: format, clippy, tidy, tests, docs, topologies, simulation, seeded bugs, faults. Changes no tracked file
 	@$(build_env)

@@ -2,6 +2,7 @@
 
 mod authority;
 mod cores;
+mod endurance;
 mod figures;
 mod folder;
 mod leaders;
@@ -41,6 +42,8 @@ enum Command {
     Peers(peers::Peers),
     /// Loads three voters of this cluster alone, for long.
     Soak(soak::Soak),
+    /// Loads seven nodes of this cluster with a mix of calls for hours, and looks for drift.
+    Endurance(endurance::Endurance),
     /// Kills leaders and moves leadership, and measures for how long writes stop.
     Leaders(leaders::Leaders),
     /// Asks three voters of this cluster for more than they can do.
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
             Command::Reads(arguments) => reads::run(&arguments).await,
             Command::Peers(arguments) => peers::run(&arguments).await,
             Command::Soak(arguments) => soak::run(&arguments).await,
+            Command::Endurance(arguments) => endurance::run(&arguments).await,
             Command::Leaders(arguments) => leaders::run(&arguments).await,
             Command::Overload(arguments) => overload::run(&arguments).await,
             Command::Report(arguments) => report::run(&arguments),

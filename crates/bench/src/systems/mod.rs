@@ -52,9 +52,11 @@ pub(crate) struct Pins {
 
 impl Pins {
     pub(crate) fn new(persons: &Persons) -> Pins {
-        let pins = (0..READ_PERSONS)
-            .map(|number| persons.registration(number).pin)
-            .collect();
+        let pins = (0..READ_PERSONS).map(|number| persons.registration(number).pin);
+        Pins::of(pins.collect())
+    }
+
+    pub(crate) fn of(pins: Vec<String>) -> Pins {
         let random = (0..64).map(|stream| {
             let mut random = ChaCha8Rng::seed_from_u64(1);
             random.set_stream(stream);

@@ -1,0 +1,180 @@
+//! What a node takes: memory, disk by store, and how often it took snapshots, purged and compacted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use banyan_client::Client;
+use banyan_drill::access;
+use banyan_drill::cluster::LocalCluster;
+use serde::Serialize;
+
+/// One node at the end of a window.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct NodeSample {
+    pub(super) node: String,
+    pub(super) resident_bytes: u64,
+    pub(super) log_bytes: u64,
+    /// The state with its checkpoints; a file that several of them share counts once.
+    pub(super) state_bytes: u64,
+    pub(super) journal_bytes: u64,
+    pub(super) applied_index: u64,
+    /// Since the start.
+    pub(super) snapshots: u64,
+    /// Since the start.
+    pub(super) purges: u64,
+    /// Since the start, of all stores.
+    pub(super) compactions: u64,
+}
+
+/// The nodes of a cluster, as they are looked at.
+pub(super) struct Nodes {
+    operator: Client,
+    names: Vec<String>,
+    folders: BTreeMap<String, PathBuf>,
+    processes: BTreeMap<String, i32>,
+    seen: BTreeMap<String, Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    snapshot: u64,
+    purged: u64,
+    snapshots: u64,
+    purges: u64,
+}
+
+impl Nodes {
+    pub(super) fn new(cluster: &mut LocalCluster) -> anyhow::Result<Nodes> {
+        let names = cluster.node_names();
+        let folder = |name: &String| (name.clone(), cluster.layout().node(name).join("data"));
+        Ok(Nodes {
+            operator: cluster.operator()?,
+            folders: names.iter().map(folder).collect(),
+            processes: cluster.process_ids(),
+            seen: BTreeMap::new(),
+            names,
+        })
+    }
+
+    /// The highest term that a node knows.
+    ///
+    /// # Errors
+    /// That a node does not answer.
+    pub(super) async fn term(&self) -> anyhow::Result<u64> {
+        let mut highest = 0;
+        for (name, status) in access::status_of_all(&self.operator, &self.names).await {
+            let status = status.map_err(|reason| anyhow!("{name} does not answer: {reason}"))?;
+            highest = highest.max(status.term);
+        }
+        Ok(highest)
+    }
+
+    /// All nodes, in the order of their names.
+    ///
+    /// # Errors
+    /// That a node does not answer, or its files cannot be read.
+    pub(super) async fn look(&mut self) -> anyhow::Result<Vec<NodeSample>> {
+        let mut samples = Vec::with_capacity(self.names.len());
+        for (name, status) in access::status_of_all(&self.operator, &self.names).await {
+            let status = status.map_err(|reason| anyhow!("{name} does not answer: {reason}"))?;
+            let seen = self.seen.entry(name.clone()).or_default();
+            seen.snapshots += u64::from(seen.snapshot != status.snapshot_index);
+            seen.purges += u64::from(seen.purged != status.purged_index);
+            seen.snapshot = status.snapshot_index;
+            seen.purged = status.purged_index;
+            let process = self.processes.get(&name).context("a node has no process")?;
+            let folder = self.folders.get(&name).context("a node has no folder")?;
+            let mut sample = NodeSample {
+                resident_bytes: resident(*process)?,
+                applied_index: status.applied_index,
+                snapshots: seen.snapshots,
+                purges: seen.purges,
+                node: name,
+                ..NodeSample::default()
+            };
+            measure(folder, &mut sample)?;
+            samples.push(sample);
+        }
+        Ok(samples)
+    }
+}
+
+fn resident(process: i32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    let kib: u64 = kib.context("no VmRSS")?.parse()?;
+    Ok(kib << 10)
+}
+
+/// Adds what lies in a data directory: `log`, `journal`, and the state with its checkpoints.
+fn measure(folder: &Path, sample: &mut NodeSample) -> anyhow::Result<()> {
+    let mut counted = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(within) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&within) else {
+            // RocksDB, or the keeper of checkpoints, was faster.
+            continue;
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let Ok(metadata) = path.symlink_metadata() else {
+                continue;
+            };
+            if metadata.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let store = path.strip_prefix(folder).unwrap_or(&path);
+            let bytes = match store.components().next() {
+                Some(first) if first.as_os_str() == "log" => &mut sample.log_bytes,
+                Some(first) if first.as_os_str() == "journal" => &mut sample.journal_bytes,
+                _ => &mut sample.state_bytes,
+            };
+            if counted.insert((metadata.dev(), metadata.ino())) {
+                *bytes += 512 * metadata.blocks();
+            }
+            // RocksDB's own log, older ones included.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name == "LOG" || name.starts_with("LOG.old") {
+                let text = fs::read(&path).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                sample.compactions += text.matches("\"compaction_finished\"").count() as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_files_count_once_and_in_their_store() {
+        let folder = tempfile::tempdir().unwrap();
+        for store in ["log", "state/1", "checkpoints/7", "journal"] {
+            fs::create_dir_all(folder.path().join(store)).unwrap();
+        }
+        let table = folder.path().join("state/1/000007.sst");
+        fs::write(&table, vec![7; 64 << 10]).unwrap();
+        fs::hard_link(&table, folder.path().join("checkpoints/7/000007.sst")).unwrap();
+        fs::write(folder.path().join("log/000008.log"), vec![7; 32 << 10]).unwrap();
+        let event = "{\"event\": \"compaction_finished\"}\n";
+        fs::write(folder.path().join("state/1/LOG"), event.repeat(3)).unwrap();
+        let mut sample = NodeSample::default();
+        measure(folder.path(), &mut sample).unwrap();
+        assert_eq!(sample.log_bytes, 32 << 10);
+        assert!(
+            (64 << 10..80 << 10).contains(&sample.state_bytes),
+            "{sample:?}"
+        );
+        assert_eq!(sample.journal_bytes, 0);
+        assert_eq!(sample.compactions, 3);
+        let own = resident(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(own > 1 << 20);
+    }
+}
