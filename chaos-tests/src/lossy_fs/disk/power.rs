@@ -40,7 +40,7 @@ impl Disk {
             match &mut inode.body {
                 Body::File(file) => {
                     let unsynced = file.unsynced();
-                    if unsynced > 0 || file.shrunk_to < file.durable.len() {
+                    if file.has_unsynced() {
                         losses.files += 1;
                         losses.bytes += unsynced;
                     }
