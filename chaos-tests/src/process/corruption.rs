@@ -21,7 +21,6 @@ use rand::seq::{IndexedRandom, SliceRandom};
 
 /// A node with a damaged file has answered or ended after this time.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
-const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 /// Persons that are read at a damaged node that runs.
 const READ: usize = 150;
 /// All of them in this time, or as many as it takes.
@@ -53,7 +52,7 @@ pub(super) async fn strike(
     };
     // Half of them end in order, with nothing left to replay; the log is damaged only where there is something to lose.
     if files == Files::Tables && rng.random_bool(0.5) {
-        storm.arena.cluster.stop_nodes(&one, STOPPED_WITHIN).await?;
+        storm.stop(&one).await?;
     } else {
         storm.kill(&one).await?;
     }
@@ -70,7 +69,7 @@ pub(super) async fn strike(
         Some(done) => {
             storm.arena.cluster.start_node(&node)?;
             let came = watch(storm, &node, &before, &done, rng).await?;
-            storm.kill(&one).await?;
+            storm.end(&one).await?;
             damage::empty(&data)?;
             damage::copy(&copy, &data)?;
             let Damage {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use banyan_drill::cluster::ClusterError;
+use banyan_drill::cluster::{ClusterError, Stopped};
 use banyan_topology::Node;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -118,10 +118,7 @@ impl Storm {
         self.arena.clocks.right()?;
         for node in self.arena.cluster.node_names() {
             if_it_runs(self.arena.cluster.resume_node(&node))?;
-            if let Some(how) = self.arena.cluster.ended_with(&node) {
-                self.findings
-                    .add("node_ended", &format!("{node} ended by itself: {how}"));
-            }
+            self.find_ended(std::slice::from_ref(&node));
             self.arena.cluster.start_node(&node)?;
         }
         Ok(())
@@ -232,12 +229,48 @@ impl Storm {
         Ok(leader.filter(|_| at_the_leader).unwrap_or(any))
     }
 
-    /// SIGKILL. A process that waits for a stalled disk does not end before it.
+    /// SIGKILL. A node that had ended by itself before is a finding: afterwards nobody could tell.
     pub(super) async fn kill(&mut self, nodes: &[String]) -> Result<()> {
+        self.find_ended(nodes);
+        self.end(nodes).await
+    }
+
+    /// SIGKILL to nodes that may have ended by themselves. A process that waits for a stalled disk does not end before it.
+    pub(super) async fn end(&mut self, nodes: &[String]) -> Result<()> {
         for node in nodes {
             self.arena.disks.set_stalled(node, false);
         }
         Ok(self.arena.cluster.kill(nodes).await?)
+    }
+
+    /// SIGTERM. A node that does not end in time, or in another way than in order, is a finding.
+    ///
+    /// # Errors
+    /// As [`Storm::round`].
+    pub(super) async fn stop(&mut self, nodes: &[String]) -> Result<()> {
+        let known = self.find_ended(nodes);
+        let stopped = self
+            .arena
+            .cluster
+            .stop_nodes(nodes, STOPPED_WITHIN)
+            .await?;
+        for (kind, what) in disorder(&stopped, &known) {
+            self.findings.add(kind, &what);
+        }
+        Ok(())
+    }
+
+    /// Adds a finding for each of the nodes that has ended and was not expected to, and tells which.
+    fn find_ended(&mut self, nodes: &[String]) -> BTreeSet<String> {
+        let mut ended = BTreeSet::new();
+        for node in nodes.iter().filter(|node| !self.full.contains(*node)) {
+            if let Some(how) = self.arena.cluster.ended_with(node) {
+                self.findings
+                    .add("node_ended", &format!("{node} ended by itself: {how}"));
+                ended.insert(node.clone());
+            }
+        }
+        ended
     }
 
     fn cut_site(&mut self, site: &str, [inward, outward]: [bool; 2]) -> Result<String> {
@@ -335,15 +368,7 @@ impl Storm {
     async fn rolling_restart(&mut self) -> Result<String> {
         let all = self.arena.cluster.node_names();
         for node in &all {
-            let one = std::slice::from_ref(node);
-            let late = self.arena.cluster.stop_nodes(one, STOPPED_WITHIN).await?;
-            if !late.is_empty() {
-                let seconds = STOPPED_WITHIN.as_secs();
-                self.findings.add(
-                    "did_not_stop",
-                    &format!("{node}, in {seconds} s after SIGTERM"),
-                );
-            }
+            self.stop(std::slice::from_ref(node)).await?;
             self.arena.cluster.start_node(node)?;
             if !self.wait_level().await? {
                 break;
@@ -396,8 +421,30 @@ impl Storm {
         }
         self.arena.disks.set_full(node, false);
         let one = [node.to_owned()];
-        self.kill(&one).await
+        self.end(&one).await
     }
+}
+
+/// What is wrong with how nodes stopped. `known`: those that had ended before they were asked.
+fn disorder(stopped: &Stopped, known: &BTreeSet<String>) -> Vec<(&'static str, String)> {
+    let seconds = STOPPED_WITHIN.as_secs();
+    let late = stopped.late.iter().map(|node| {
+        (
+            "did_not_stop",
+            format!("{node}, in {seconds} s after SIGTERM"),
+        )
+    });
+    let ended = stopped
+        .ended
+        .iter()
+        .filter(|(node, status)| !status.success() && !known.contains(*node))
+        .map(|(node, status)| {
+            (
+                "stopped_badly",
+                format!("{node} ended after SIGTERM with {status}"),
+            )
+        });
+    late.chain(ended).collect()
 }
 
 /// A node that another fault has ended is neither stopped nor goes on.
@@ -405,5 +452,44 @@ fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<(), ClusterError> {
     match signalled {
         Err(ClusterError::NotRunning { .. }) => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn node_that_is_late_or_ends_with_a_code_or_by_a_signal_has_not_stopped_in_order() {
+        let raw = |status| ExitStatus::from_raw(status);
+        let stopped = Stopped {
+            late: vec!["a".to_owned()],
+            ended: [
+                ("b", raw(0)),
+                ("c", raw(10 << 8)),
+                ("d", raw(6)),
+                ("e", raw(1 << 8)),
+            ]
+            .map(|(node, status)| (node.to_owned(), status))
+            .into(),
+        };
+        // What had ended before was told when it was found.
+        let known = BTreeSet::from(["e".to_owned()]);
+        let found = disorder(&stopped, &known);
+        let kinds: Vec<_> = found
+            .iter()
+            .map(|(kind, what)| (*kind, what.get(..1).unwrap_or_default()))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("did_not_stop", "a"),
+                ("stopped_badly", "c"),
+                ("stopped_badly", "d")
+            ]
+        );
     }
 }

@@ -180,7 +180,7 @@ pub async fn run(options: &Options, observer: &mut dyn Observer) -> Result<Finis
     write_report(&options.report, &report)?;
     if !options.keep {
         observer.phase("stopping the cluster");
-        for late in cluster.stop(Duration::from_secs(20)).await? {
+        for late in cluster.stop(Duration::from_secs(20)).await?.late {
             observer.note(&format!("{late} did not stop in time and was killed"));
         }
     }
