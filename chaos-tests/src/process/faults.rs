@@ -24,8 +24,9 @@ use banyan_drill::history::History;
 
 /// Share of the faults of one node that strike the leader.
 const AT_THE_LEADER: f64 = 0.5;
-/// A node that is asked to stop has ended after this time.
-const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+/// A node that is asked to stop has ended after this time. It grants itself some 36 s, before a flush: two hand-overs, the drain of its edges, its
+/// runtimes, and stores that close (`Node::stop`).
+const STOPPED_WITHIN: Duration = Duration::from_secs(45);
 /// Nodes are level after this time, when nothing is wrong any more.
 pub(super) const LEVEL_WITHIN: Duration = Duration::from_secs(90);
 /// A full disk ends its node after this time at the latest, under load.
