@@ -14,7 +14,8 @@ use banyan_wire::v1;
 use rand_chacha::ChaCha8Rng;
 
 use super::damage::{self, Damage, Files};
-use super::faults::{ENDED_BY_FAULT, Storm};
+use super::ends::ENDED_BY_FAULT;
+use super::faults::Storm;
 use super::network::{Trouble, all_but};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};

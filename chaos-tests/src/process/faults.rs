@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use banyan_drill::cluster::{ClusterError, Stopped};
+use banyan_drill::cluster::ClusterError;
 use banyan_topology::Node;
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -24,13 +24,8 @@ use banyan_drill::history::History;
 
 /// Share of the faults of one node that strike the leader.
 const AT_THE_LEADER: f64 = 0.5;
-/// A node that is asked to stop has ended after this time. It grants itself some 36 s, before a flush: two hand-overs, the drain of its edges, its
-/// runtimes, and stores that close (`Node::stop`).
-const STOPPED_WITHIN: Duration = Duration::from_secs(45);
 /// Nodes are level after this time, when nothing is wrong any more.
 pub(super) const LEVEL_WITHIN: Duration = Duration::from_secs(90);
-/// A full disk ends its node after this time at the latest, under load.
-const FULL_SEEN_WITHIN: Duration = Duration::from_secs(20);
 /// Shares of packets that are lost.
 const LOST_PERCENT: [u8; 3] = [3, 10, 25];
 /// What a slow way carries, in kbit/s.
@@ -39,9 +34,6 @@ const SLOW_KILOBITS: [u32; 3] = [500, 2_000, 8_000];
 const STEPS_SECONDS: [i64; 6] = [2, 4, 8, 90, 3_600, 6 * 3_600];
 /// Beyond any clock that works, so that some seconds show: 0.2 % to double its pace.
 const SKEWS_PER_MILLION: [i64; 4] = [2_000, 50_000, 200_000, 1_000_000];
-/// The code with which a node ends when a store has failed.
-pub(super) const ENDED_BY_FAULT: &str = "exit status: 10";
-
 /// A cluster, and what is being done to it.
 pub(super) struct Storm {
     pub(super) arena: Arena,
@@ -50,7 +42,7 @@ pub(super) struct Storm {
     pub(super) findings: Findings,
     pub(super) weather: Weather,
     /// Nodes whose disk is full: they end by themselves.
-    full: BTreeSet<String>,
+    pub(super) full: BTreeSet<String>,
 }
 
 impl Storm {
@@ -230,50 +222,6 @@ impl Storm {
         Ok(leader.filter(|_| at_the_leader).unwrap_or(any))
     }
 
-    /// SIGKILL. A node that had ended by itself before is a finding: afterwards nobody could tell.
-    pub(super) async fn kill(&mut self, nodes: &[String]) -> Result<()> {
-        self.find_ended(nodes);
-        self.end(nodes).await
-    }
-
-    /// SIGKILL to nodes that may have ended by themselves. A process that waits for a stalled disk does not end before it.
-    pub(super) async fn end(&mut self, nodes: &[String]) -> Result<()> {
-        for node in nodes {
-            self.arena.disks.set_stalled(node, false);
-        }
-        Ok(self.arena.cluster.kill(nodes).await?)
-    }
-
-    /// SIGTERM. A node that does not end in time, or in another way than in order, is a finding.
-    ///
-    /// # Errors
-    /// As [`Storm::round`].
-    pub(super) async fn stop(&mut self, nodes: &[String]) -> Result<()> {
-        let known = self.find_ended(nodes);
-        let stopped = self
-            .arena
-            .cluster
-            .stop_nodes(nodes, STOPPED_WITHIN)
-            .await?;
-        for (kind, what) in disorder(&stopped, &known) {
-            self.findings.add(kind, &what);
-        }
-        Ok(())
-    }
-
-    /// Adds a finding for each of the nodes that has ended and was not expected to, and tells which.
-    fn find_ended(&mut self, nodes: &[String]) -> BTreeSet<String> {
-        let mut ended = BTreeSet::new();
-        for node in nodes.iter().filter(|node| !self.full.contains(*node)) {
-            if let Some(how) = self.arena.cluster.ended_with(node) {
-                self.findings
-                    .add("node_ended", &format!("{node} ended by itself: {how}"));
-                ended.insert(node.clone());
-            }
-        }
-        ended
-    }
-
     fn cut_site(&mut self, site: &str, [inward, outward]: [bool; 2]) -> Result<String> {
         let nodes = self.arena.cluster.nodes_at(site)?;
         let others = all_but(&self.arena.cluster.node_names(), &nodes);
@@ -403,49 +351,6 @@ impl Storm {
             }
         }
     }
-
-    /// A node whose disk is full must have ended, and said that a store failed.
-    async fn expect_end_of_full(&mut self, node: &str) -> Result<()> {
-        let cluster = &mut self.arena.cluster;
-        let ended = banyan_drill::wait_for::condition("the end", FULL_SEEN_WITHIN, async || {
-            cluster.ended_with(node).ok_or_else(|| "it runs".to_owned())
-        })
-        .await;
-        match ended {
-            Ok(how) if how == ENDED_BY_FAULT => {}
-            Ok(how) => {
-                self.findings
-                    .add("full_disk", &format!("{node} ended with {how}"));
-            }
-            // A learner that was cut off, or a node that nothing was written to, has not seen it.
-            Err(_) => harness::say(&format!("          {node} has not noticed its full disk")),
-        }
-        self.arena.disks.set_full(node, false);
-        let one = [node.to_owned()];
-        self.end(&one).await
-    }
-}
-
-/// What is wrong with how nodes stopped. `known`: those that had ended before they were asked.
-fn disorder(stopped: &Stopped, known: &BTreeSet<String>) -> Vec<(&'static str, String)> {
-    let seconds = STOPPED_WITHIN.as_secs();
-    let late = stopped.late.iter().map(|node| {
-        (
-            "did_not_stop",
-            format!("{node}, in {seconds} s after SIGTERM"),
-        )
-    });
-    let ended = stopped
-        .ended
-        .iter()
-        .filter(|(node, status)| !status.success() && !known.contains(*node))
-        .map(|(node, status)| {
-            (
-                "stopped_badly",
-                format!("{node} ended after SIGTERM with {status}"),
-            )
-        });
-    late.chain(ended).collect()
 }
 
 /// A node that another fault has ended is neither stopped nor goes on.
@@ -453,44 +358,5 @@ fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<(), ClusterError> {
     match signalled {
         Err(ClusterError::NotRunning { .. }) => Ok(()),
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::ExitStatus;
-
-    use super::*;
-
-    #[test]
-    fn node_that_is_late_or_ends_with_a_code_or_by_a_signal_has_not_stopped_in_order() {
-        let raw = |status| ExitStatus::from_raw(status);
-        let stopped = Stopped {
-            late: vec!["a".to_owned()],
-            ended: [
-                ("b", raw(0)),
-                ("c", raw(10 << 8)),
-                ("d", raw(6)),
-                ("e", raw(1 << 8)),
-            ]
-            .map(|(node, status)| (node.to_owned(), status))
-            .into(),
-        };
-        // What had ended before was told when it was found.
-        let known = BTreeSet::from(["e".to_owned()]);
-        let found = disorder(&stopped, &known);
-        let kinds: Vec<_> = found
-            .iter()
-            .map(|(kind, what)| (*kind, what.get(..1).unwrap_or_default()))
-            .collect();
-        assert_eq!(
-            kinds,
-            [
-                ("did_not_stop", "a"),
-                ("stopped_badly", "c"),
-                ("stopped_badly", "d")
-            ]
-        );
     }
 }
