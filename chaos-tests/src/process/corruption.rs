@@ -23,14 +23,18 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 /// A node with a damaged file has answered or ended after this time.
-const SEEN_WITHIN: Duration = Duration::from_secs(30);
+const SEEN_WITHIN: Duration = Duration::from_secs(90);
 /// Persons that are read at a damaged node that runs.
 const READ: usize = 150;
 /// All of them in this time, or as many as it takes.
 const READ_WITHIN: Duration = Duration::from_secs(6);
 /// How a node ends that refuses its data directory.
 const REFUSED: &str = "exit status: 4";
+/// How it ends with an error that has no code of its own. Of these one is clear, by what it says last: the log could not be read.
 const FAILED: &str = "exit status: 1";
+const LOG_NOT_READ: &str = "consensus cannot start";
+/// Lines at the end of a log that are searched for it: other threads may have written after it.
+const LAST_LINES: usize = 3;
 
 /// Does it to a node drawn from all: what was done and what came of it, or `None` if the node has no such file.
 pub(super) async fn strike(
@@ -103,7 +107,17 @@ async fn watch(
     match storm.arena.cluster.wait_answering(&one, SEEN_WITHIN).await {
         Ok(()) => {}
         Err(ClusterError::Ended { how, tail, .. }) => return Ok(ended(storm, node, &how, &tail)),
-        Err(ClusterError::Elapsed(_)) => return Ok("it did not answer".to_owned()),
+        Err(ClusterError::Elapsed(elapsed)) => {
+            // Neither ended nor of use: nobody would be told what is wrong with it.
+            storm.findings.add(
+                "no_answer_after_damage",
+                &format!(
+                    "{node}, a bit of {} flipped: {elapsed}",
+                    damage.file.display()
+                ),
+            );
+            return Ok("it did not answer".to_owned());
+        }
         Err(error) => return Err(error.into()),
     }
     let operator = storm.arena.cluster.operator()?;
@@ -118,15 +132,18 @@ async fn watch(
         );
     }
     let read = read_some(storm, node, applied, rng).await?;
-    Ok(match storm.arena.cluster.ended_with(node) {
-        Some(how) => ended(storm, node, &how, ""),
-        None => format!("it runs, {read} histories read were right"),
-    })
+    if storm.arena.cluster.ended_with(node).is_some()
+        // Comes back at once, with the end of its log.
+        && let Err(ClusterError::Ended { how, tail, .. }) =
+            storm.arena.cluster.wait_answering(&one, SEEN_WITHIN).await
+    {
+        return Ok(ended(storm, node, &how, &tail));
+    }
+    Ok(format!("it runs, {read} histories read were right"))
 }
 
 fn ended(storm: &mut Storm, node: &str, how: &str, tail: &str) -> String {
-    // A panic, a signal: it did not see what was wrong.
-    if ![ENDED_BY_FAULT, REFUSED, FAILED].contains(&how) {
+    if !is_clear(how, tail) {
         storm.findings.add(
             "unclear_end",
             &format!("{node} with a damaged file ended with {how}: {tail}"),
@@ -138,6 +155,18 @@ fn ended(storm: &mut Storm, node: &str, how: &str, tail: &str) -> String {
         .find(|line| !line.trim().is_empty())
         .unwrap_or("");
     format!("it ended with {how} {why}")
+}
+
+/// Whether a node has seen what was wrong and said so. With a panic, a signal or just any error it has not. `tail`: the end of its log.
+fn is_clear(how: &str, tail: &str) -> bool {
+    let lines = tail.lines().rev().filter(|line| !line.trim().is_empty());
+    match how {
+        ENDED_BY_FAULT | REFUSED => true,
+        FAILED => lines
+            .take(LAST_LINES)
+            .any(|line| line.contains(LOG_NOT_READ)),
+        _ => false,
+    }
 }
 
 /// Reads persons at a damaged node that no write is under way for. What it answers must be what was acknowledged.
@@ -283,6 +312,24 @@ mod tests {
                 ..v1::AsOf::default()
             }),
             ..v1::GetHistoryResponse::default()
+        }
+    }
+
+    #[test]
+    fn only_an_end_that_says_what_was_wrong_is_clear() {
+        let log = "banyand: consensus cannot start: an entry is damaged\nlater\n\n";
+        let earlier = format!("{log}a\nb\nc\n");
+        for (how, tail, clear) in [
+            (ENDED_BY_FAULT, "", true),
+            (REFUSED, "", true),
+            (FAILED, log, true),
+            // Of an earlier start.
+            (FAILED, &earlier, false),
+            (FAILED, "banyand: something else", false),
+            ("exit status: 101", log, false),
+            ("signal: 6 (SIGABRT)", log, false),
+        ] {
+            assert_eq!(is_clear(how, tail), clear, "{how}, {tail}");
         }
     }
 
