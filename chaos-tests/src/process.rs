@@ -13,6 +13,7 @@ mod clocks;
 mod corruption;
 mod damage;
 mod disks;
+mod ending;
 mod ends;
 mod faults;
 mod findings;

@@ -64,18 +64,20 @@ impl Window {
         self.recorder.now()
     }
 
-    /// Ends the clients, and judges all that they saw. All nodes must run and be level.
+    /// Ends the clients, and judges all that they saw. `level`: whether all nodes run and are level; only then must each answer once more.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// A client panicked, or the folder cannot be written.
     pub(super) async fn end(
-        self,
+        mut self,
         folder: &Path,
+        level: bool,
         kept: &mut Kept,
         judged: &mut Judged,
         findings: &mut Findings,
     ) -> Result<()> {
-        if let Err(error) = self.clients.finish().await {
+        let stopped = self.clients.stop().await;
+        if level && let Err(error) = self.clients.read_everywhere().await {
             findings.add("no_answer", &format!("window {}: {error:#}", self.number));
         }
         let seen = self.recorder.seen();
@@ -110,7 +112,7 @@ impl Window {
             let file = folder.join(format!("window-{}.txt", self.number));
             std::fs::write(file, text).context("cannot keep a window's history")?;
         }
-        Ok(())
+        stopped
     }
 }
 

@@ -162,15 +162,24 @@ impl Clients {
         })
     }
 
-    /// Stops the clients, waits until each has ended its operation, and reads every register at every node once more.
+    /// Stops the clients and waits until each has ended its operation.
     ///
     /// # Errors
-    /// A client that panicked, or a last read that was not answered although all nodes run.
-    pub async fn finish(mut self) -> Result<()> {
+    /// A client that panicked; the others have ended, too.
+    pub async fn stop(&mut self) -> Result<()> {
         self.stop.send_replace(true);
+        let mut all = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            ended.context("a client of the history")?;
+            all = all.and(ended.context("a client of registers"));
         }
+        all
+    }
+
+    /// Reads every register at every node once more. All nodes must run and be level.
+    ///
+    /// # Errors
+    /// A read that was not answered.
+    pub async fn read_everywhere(self) -> Result<()> {
         let clients = WRITERS + LINEARIZABLE_READERS + SESSIONS + LOCAL_READERS;
         let mut last = Worker::new(clients, &self.shared, self.reader);
         for node in self.shared.nodes.clone() {
