@@ -9,7 +9,8 @@ pub mod disk;
 mod mount_error;
 mod stall;
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -82,6 +83,11 @@ impl LossyFs {
     /// reserved beyond a file's end is refused, too.
     pub fn set_full(&self, full: bool) {
         lock(&self.disk).set_full(full);
+    }
+
+    /// How often something was refused for want of space since it was last made full, by the file's name in its directory.
+    pub fn refused(&self) -> BTreeMap<OsString, u64> {
+        lock(&self.disk).refused().clone()
     }
 
     /// From now on no sync ends, until this is taken back: a disk that hangs.
