@@ -95,6 +95,17 @@ impl LossyFs {
         self.stall.set(stalled);
     }
 
+    /// How many syncs hang.
+    pub fn syncs_hanging(&self) -> usize {
+        self.stall.hanging()
+    }
+
+    /// From now on syncs fail with `EIO` and are not done, those too that hang, until [`LossyFs::set_stalled`] or a loss of power: a process that is to
+    /// be killed cannot end while one of its threads waits for a sync, and a sync that was waiting when the power went was not done.
+    pub fn give_up_syncs(&self) {
+        self.stall.give_up();
+    }
+
     /// The power goes and comes back. Every process that had files open here must have ended.
     pub fn lose_power(&mut self, cut: PowerCut) -> Result<Losses, MountError> {
         let refused = |source| MountError::Refused {
@@ -105,6 +116,7 @@ impl LossyFs {
             session.umount_and_join().map_err(refused)?;
         }
         let losses = lock(&self.disk).lose_power(cut);
+        self.stall.set(false);
         self.session = Some(open_session(&self.disk, &self.stall, &self.mountpoint)?);
         Ok(losses)
     }
@@ -367,8 +379,9 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.stall.wait();
-        answer_empty(reply, self.disk().sync_file(ino.0));
+        let waited = self.stall.wait();
+        let synced = waited.and_then(|()| self.disk().sync_file(ino.0));
+        answer_empty(reply, synced);
     }
 
     fn fsyncdir(
@@ -379,8 +392,9 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.stall.wait();
-        answer_empty(reply, self.disk().sync_directory(ino.0));
+        let waited = self.stall.wait();
+        let synced = waited.and_then(|()| self.disk().sync_directory(ino.0));
+        answer_empty(reply, synced);
     }
 
     fn readdir(

@@ -29,6 +29,8 @@ pub enum Refusal {
     Invalid,
     /// It needs space, and there is none.
     Full,
+    /// The disk is gone.
+    Broken,
 }
 
 /// What is told of an inode.

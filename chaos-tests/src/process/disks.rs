@@ -83,6 +83,13 @@ impl Disks {
         }
     }
 
+    /// From now on a node's syncs fail and are not done, those too that hang, until it is not stalled any more.
+    pub(super) fn give_up_syncs(&self, node: &str) {
+        if let Some(disk) = self.mounted.get(node) {
+            disk.give_up_syncs();
+        }
+    }
+
     /// From now on all of them answer syncs without doing them.
     pub(super) fn lie(&self) {
         self.mounted.values().for_each(|disk| disk.set_lying(true));

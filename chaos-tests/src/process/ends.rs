@@ -25,12 +25,19 @@ impl Storm {
         self.end(nodes).await
     }
 
-    /// SIGKILL to nodes that may have ended by themselves. A process that waits for a stalled disk does not end before it.
+    /// SIGKILL to nodes that may have ended by themselves. A process that waits for a stalled disk does not end before its sync does, which fails
+    /// then: one that was done would be the one that a loss of power has to take. The disk works afterwards.
     pub(super) async fn end(&mut self, nodes: &[String]) -> Result<()> {
+        // The signal comes first: no node is to see its syncs fail.
+        self.arena.cluster.send_kill(nodes)?;
+        for node in nodes {
+            self.arena.disks.give_up_syncs(node);
+        }
+        self.arena.cluster.kill(nodes).await?;
         for node in nodes {
             self.arena.disks.set_stalled(node, false);
         }
-        Ok(self.arena.cluster.kill(nodes).await?)
+        Ok(())
     }
 
     /// SIGTERM. A node that does not end in time, or in another way than in order, is a finding.
