@@ -78,7 +78,7 @@ impl Window {
     ) -> Result<()> {
         let stopped = self.clients.stop().await;
         if level && let Err(error) = self.clients.read_everywhere().await {
-            findings.add("no_answer", &format!("window {}: {error:#}", self.number));
+            findings.add("no_answer", &format!("window {}: {error}", self.number));
         }
         let seen = self.recorder.seen();
         let (operations, found) = tokio::task::spawn_blocking(move || {

@@ -10,6 +10,7 @@ use banyan_domain::IdempotencyKey;
 use banyan_drill::cluster::LocalCluster;
 use banyan_drill::commands::{self, Known};
 use banyan_drill::demo::days_ago;
+use banyan_drill::wait_for::{self, Elapsed};
 use banyan_drill::{access, identities};
 use banyan_topology::Node;
 use banyan_wire::v1;
@@ -17,6 +18,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::harness::CAUGHT_UP_WITHIN;
 
 use super::answers::{answer_of, name, reason, value_of};
 use super::record::{Act, Answer, Level, Operation, Read, Recorder, Write};
@@ -37,6 +40,8 @@ const HASTY_READS: f64 = 0.85;
 const HASTY_DEADLINE: Duration = Duration::from_millis(400);
 /// Longer than the leader is paused: a read that reached it is still waited for when it goes on.
 const PATIENT_DEADLINE: Duration = Duration::from_secs(6);
+/// One try of a last read. It may find a node or a way to it that is still coming back; it is tried again for as long as nodes may take for that.
+const LAST_TRY: Duration = Duration::from_secs(2);
 /// A patient write goes to another node after this time, with its key. What it left at a paused one is read there later.
 const WRITE_TRY: Duration = Duration::from_secs(1);
 /// Share of a session's operations that are writes.
@@ -81,11 +86,21 @@ pub struct Clients {
     tasks: JoinSet<()>,
 }
 
-/// Two clients that read everywhere, with deadlines of their own.
+/// Clients that read everywhere, with deadlines of their own.
 #[derive(Clone)]
 struct Reader {
     patient: Client,
     hasty: Client,
+    last: Client,
+}
+
+/// How a read is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Patient,
+    Hasty,
+    /// At the end: the node itself has to answer, and sends it nowhere.
+    Last,
 }
 
 impl Reader {
@@ -102,6 +117,7 @@ impl Reader {
         Ok(Reader {
             patient: with(PATIENT_DEADLINE)?,
             hasty: with(HASTY_DEADLINE)?,
+            last: with(LAST_TRY)?,
         })
     }
 }
@@ -129,9 +145,7 @@ impl Clients {
             registers.push(register(cluster, seed, index).await?);
         }
         let nodes = cluster.node_names();
-        cluster
-            .wait_caught_up(&nodes, crate::harness::CAUGHT_UP_WITHIN)
-            .await?;
+        cluster.wait_caught_up(&nodes, CAUGHT_UP_WITHIN).await?;
         let shared = Arc::new(Shared {
             registers,
             nodes,
@@ -178,14 +192,18 @@ impl Clients {
     /// Reads every register at every node once more. All nodes must run and be level.
     ///
     /// # Errors
-    /// A read that was not answered.
-    pub async fn read_everywhere(self) -> Result<()> {
+    /// A read that was not answered, tried for as long as nodes may take to come back.
+    pub async fn read_everywhere(self) -> Result<(), Elapsed> {
         let clients = WRITERS + LINEARIZABLE_READERS + SESSIONS + LOCAL_READERS;
         let mut last = Worker::new(clients, &self.shared, self.reader);
         for node in self.shared.nodes.clone() {
             for person in 0..PERSONS {
-                let answered = last.read(person, &node, Level::Linearizable, false).await;
-                ensure!(answered, "{node} answers no linearizable read at the end");
+                let what = format!("a last linearizable read at {node}");
+                wait_for::condition(&what, CAUGHT_UP_WITHIN, async || {
+                    let answered = last.read(person, &node, Level::Linearizable, Manner::Last);
+                    answered.await
+                })
+                .await?;
             }
         }
         Ok(())
@@ -293,9 +311,14 @@ impl Worker {
                 let hasty = self.rng.random_bool(HASTY_WRITES);
                 self.write(person, hasty).await;
             } else {
-                let hasty = self.rng.random_bool(HASTY_READS);
+                let manner = if self.rng.random_bool(HASTY_READS) {
+                    Manner::Hasty
+                } else {
+                    Manner::Patient
+                };
                 let level = self.level_of(role);
-                self.read(person, &node, level, hasty).await;
+                // What is not served is counted.
+                let _ = self.read(person, &node, level, manner).await;
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -375,8 +398,17 @@ impl Worker {
         });
     }
 
-    /// One read at one node; whether it was answered. A session's answer gives it its next token.
-    async fn read(&mut self, person: usize, node: &str, level: Level, hasty: bool) -> bool {
+    /// One read at one node. A session's answer gives it its next token.
+    ///
+    /// # Errors
+    /// Why it was not answered.
+    async fn read(
+        &mut self,
+        person: usize,
+        node: &str,
+        level: Level,
+        manner: Manner,
+    ) -> Result<(), String> {
         let shared = Arc::clone(&self.shared);
         let register = &shared.registers[person];
         let request = v1::GetPersonRequest {
@@ -385,14 +417,14 @@ impl Worker {
             )),
             consistency: Some(v1::Consistency {
                 level: Some(self.level_sent(level)),
-                forward: self.rng.random_bool(FORWARDED_READS),
+                forward: manner != Manner::Last && self.rng.random_bool(FORWARDED_READS),
             }),
             purpose: "history of reads and writes".to_owned(),
         };
-        let client = if hasty {
-            &self.reader.hasty
-        } else {
-            &self.reader.patient
+        let client = match manner {
+            Manner::Patient => &self.reader.patient,
+            Manner::Hasty => &self.reader.hasty,
+            Manner::Last => &self.reader.last,
         };
         let called = shared.recorder.now();
         let answered = Box::pin(client.get_person_from(node, request)).await;
@@ -400,8 +432,9 @@ impl Worker {
         let answer = match answered {
             Ok(read) => read.answer,
             Err(error) => {
-                shared.recorder.unserved(name(level), &reason(&error));
-                return false;
+                let reason = reason(&error);
+                shared.recorder.unserved(name(level), &reason);
+                return Err(reason);
             }
         };
         let as_of = answer.as_of.unwrap_or_default();
@@ -412,7 +445,7 @@ impl Worker {
                 shared
                     .recorder
                     .wrong(format!("record read at position {position}: {what}"));
-                return true;
+                return Ok(());
             }
         };
         if level == Level::Session {
@@ -432,7 +465,7 @@ impl Worker {
                 position: as_of.position,
             }),
         });
-        true
+        Ok(())
     }
 
     fn level_sent(&self, level: Level) -> v1::consistency::Level {
