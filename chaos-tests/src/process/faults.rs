@@ -16,7 +16,7 @@ use super::damage::Files;
 use super::findings::Findings;
 use super::leaders;
 use super::network::{Trouble, Weather, all_but};
-use super::plan::{Counts, Kind, Needs, Round};
+use super::plan::{self, Counts, Kind, Needs, Round};
 use super::start::Arena;
 use crate::harness;
 use crate::lossy_fs::disk::PowerCut;
@@ -76,7 +76,9 @@ impl Storm {
         let mut lasts = false;
         for kind in &round.kinds {
             let begun = self.history.now();
-            if let Some(what) = self.begin(*kind, rng).await? {
+            // Each has a generator of its own, too: the second fault must not depend on how often the first one drew.
+            let mut own = plan::apart(rng);
+            if let Some(what) = self.begin(*kind, &mut own).await? {
                 *self.counts.entry(*kind).or_default() += 1;
                 harness::say(&format!(
                     "{:>7.1} s, {} acknowledged: {}, {what}",

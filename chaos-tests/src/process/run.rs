@@ -249,8 +249,8 @@ impl Running {
         rng: &mut ChaCha8Rng,
     ) -> Result<()> {
         while window.age() < WINDOW && self.goes_on(until) {
-            let round = deck.draw(rng);
-            self.storm.round(&round, rng).await?;
+            let (round, mut own) = deck.draw(rng);
+            self.storm.round(&round, &mut own).await?;
             self.rounds += 1;
         }
         self.storm.heal().await?;
