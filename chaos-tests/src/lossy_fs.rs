@@ -21,6 +21,7 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
     WriteFlags,
 };
+use nix::mount::{MntFlags, umount2};
 
 use answers::{
     ATTRIBUTES_VALID, BLOCK_BYTES, answer_empty, answer_entry, errno, file_attributes, kind, maker,
@@ -125,9 +126,14 @@ impl LossyFs {
 impl Drop for LossyFs {
     fn drop(&mut self) {
         self.stall.set(false);
-        if let Some(session) = self.session.take() {
-            // A busy mount stays behind in the temporary directory; a destructor can do nothing about it.
-            let _ = session.umount_and_join();
+        let unmounted = match self.session.take() {
+            Some(session) => session.umount_and_join().is_ok(),
+            // A loss of power took it, and could not unmount or not mount again.
+            None => false,
+        };
+        if !unmounted {
+            // A process still uses it. The name goes at once, the rest with that process. It may be gone already, and a destructor can tell nobody.
+            let _ = umount2(&self.mountpoint, MntFlags::MNT_DETACH);
         }
     }
 }

@@ -39,13 +39,14 @@ async fn term(cluster: &mut LocalCluster) -> u64 {
         .expect("a node answers")
 }
 
-/// A cluster under load, each voter of which has a disk of its own.
+/// A cluster under load, each voter of which has a disk of its own. The fields are in the order in which they have to end: nodes hold files of their
+/// disks open.
 struct Loaded {
-    folder: Folder,
-    disks: BTreeMap<String, LossyFs>,
-    cluster: LocalCluster,
-    history: History,
     load: Workload,
+    history: History,
+    cluster: LocalCluster,
+    disks: BTreeMap<String, LossyFs>,
+    folder: Folder,
 }
 
 impl Loaded {
