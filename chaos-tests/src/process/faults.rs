@@ -78,16 +78,18 @@ impl Storm {
             let begun = self.history.now();
             // Each has a generator of its own, too: the second fault must not depend on how often the first one drew.
             let mut own = plan::apart(rng);
-            if let Some(what) = self.begin(*kind, &mut own).await? {
+            let done = self.begin(*kind, &mut own).await?;
+            if done.is_some() {
                 *self.counts.entry(*kind).or_default() += 1;
-                harness::say(&format!(
-                    "{:>7.1} s, {} acknowledged: {}, {what}",
-                    begun.as_secs_f32(),
-                    self.history.acknowledged(),
-                    kind.name()
-                ));
                 lasts |= !kind.ends_itself();
             }
+            harness::say(&format!(
+                "{:>7.1} s, {} acknowledged: {}, {}",
+                begun.as_secs_f32(),
+                self.history.acknowledged(),
+                kind.name(),
+                done.as_deref().unwrap_or("not done: nothing would feel it")
+            ));
         }
         if lasts {
             tokio::time::sleep(round.lasts).await;
@@ -135,7 +137,7 @@ impl Storm {
         }
     }
 
-    /// Does one fault: what was done, or `None` if it cannot be done now.
+    /// Does one fault: what was done, or `None` if it cannot be done now, or no process would feel it.
     async fn begin(&mut self, kind: Kind, rng: &mut ChaCha8Rng) -> Result<Option<String>> {
         let sites = self.arena.sites();
         let voting = self.arena.voting_sites();
@@ -144,26 +146,25 @@ impl Storm {
         match kind {
             Kind::KillNode => {
                 let node = self.victim(rng).await?;
+                let felt = self.that_run(std::slice::from_ref(&node));
                 self.kill(std::slice::from_ref(&node)).await?;
-                Ok(Some(node))
+                Ok(named(&felt))
             }
             Kind::KillSite => {
                 let site = pick(&sites, rng);
                 let nodes = self.arena.cluster.nodes_at(&site)?;
+                let felt = self.that_run(&nodes);
                 self.kill(&nodes).await?;
-                Ok(Some(site))
+                Ok(named(&felt))
             }
             Kind::PauseNode => {
                 let node = self.victim(rng).await?;
-                if_it_runs(self.arena.cluster.pause_node(&node))?;
-                Ok(Some(node))
+                self.pause(&[node])
             }
             Kind::PauseSite => {
                 let site = pick(&voting, rng);
-                for node in self.arena.cluster.nodes_at(&site)? {
-                    if_it_runs(self.arena.cluster.pause_node(&node))?;
-                }
-                Ok(Some(site))
+                let nodes = self.arena.cluster.nodes_at(&site)?;
+                self.pause(&nodes)
             }
             Kind::CutSite => self.cut_site(&pick(&sites, rng), [true, true]).map(Some),
             Kind::CutSiteOneWay => {
@@ -186,14 +187,20 @@ impl Storm {
             Kind::ClockStep | Kind::ClockSkew => self.clock(kind, rng).await,
             Kind::FullDisk => {
                 let node = self.victim(rng).await?;
-                self.arena.disks.set_full(&node, true);
-                self.full.insert(node.clone());
-                Ok(Some(node))
+                let felt = self.that_run(&[node]);
+                for node in &felt {
+                    self.arena.disks.set_full(node, true);
+                    self.full.insert(node.clone());
+                }
+                Ok(named(&felt))
             }
             Kind::StalledDisk => {
                 let node = self.victim(rng).await?;
-                self.arena.disks.set_stalled(&node, true);
-                Ok(Some(node))
+                let felt = self.that_run(&[node]);
+                for node in &felt {
+                    self.arena.disks.set_stalled(node, true);
+                }
+                Ok(named(&felt))
             }
             Kind::PowerLoss => {
                 let nodes = if rng.random_bool(0.5) {
@@ -222,6 +229,24 @@ impl Storm {
         let leader = leaders::leader(&self.arena.cluster).await?;
         let at_the_leader = rng.random_bool(AT_THE_LEADER);
         Ok(leader.filter(|_| at_the_leader).unwrap_or(any))
+    }
+
+    /// SIGSTOP to those of the nodes that run.
+    fn pause(&self, nodes: &[String]) -> Result<Option<String>> {
+        let mut felt = Vec::new();
+        for node in nodes {
+            if if_it_runs(self.arena.cluster.pause_node(node))? {
+                felt.push(node.clone());
+            }
+        }
+        Ok(named(&felt))
+    }
+
+    /// Those of the nodes whose process runs. The others feel nothing.
+    fn that_run(&mut self, nodes: &[String]) -> Vec<String> {
+        let running = self.arena.cluster.running();
+        let runs = |node: &&String| running.contains(*node);
+        nodes.iter().filter(runs).cloned().collect()
     }
 
     fn cut_site(&mut self, site: &str, [inward, outward]: [bool; 2]) -> Result<String> {
@@ -279,6 +304,10 @@ impl Storm {
         let leads = rng.random_bool(AT_THE_LEADER);
         let sign = if rng.random_bool(0.5) { 1 } else { -1 };
         let (step, skew) = (STEPS_SECONDS.choose(rng), SKEWS_PER_MILLION.choose(rng));
+        if self.that_run(std::slice::from_ref(&node)).is_empty() {
+            return Ok(None);
+        }
+        self.arena.has_preloaded(&node).await?;
         // A leader's clock is the one that stamps. Another fault may keep leadership from it, which is no reason not to go on.
         let led = leads && leaders::move_to(&self.arena.cluster, &node).await.is_ok();
         let what = if kind == Kind::ClockStep {
@@ -355,10 +384,16 @@ impl Storm {
     }
 }
 
-/// A node that another fault has ended is neither stopped nor goes on.
-fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<(), ClusterError> {
+/// A node that another fault has ended is neither stopped nor goes on: then `false`.
+fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<bool, ClusterError> {
     match signalled {
-        Err(ClusterError::NotRunning { .. }) => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(ClusterError::NotRunning { .. }) => Ok(false),
+        Err(other) => Err(other),
     }
+}
+
+/// Nodes that felt a fault, by name; `None`: none did.
+fn named(felt: &[String]) -> Option<String> {
+    (!felt.is_empty()).then(|| felt.join(" and "))
 }
