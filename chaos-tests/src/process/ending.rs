@@ -30,7 +30,8 @@ impl Running {
     ) -> Report {
         harness::say("healed; comparing");
         if self.level {
-            load.stop().await;
+            let stopped = load.stop().await;
+            self.keep(stopped.map_err(Into::into));
         } else {
             // Its clients would try for long what cannot be settled any more.
             drop(load);
@@ -137,6 +138,8 @@ impl Running {
             checker: outcome::checker(&judged, findings),
             windows: judged.windows,
             register_operations: judged.operations,
+            answered: judged.answered,
+            unserved: judged.unserved,
             ordered_reads: kept.reads() as u64,
             broken: findings
                 .counts()

@@ -38,6 +38,10 @@ pub(super) struct Report {
     pub(super) checker: String,
     pub(super) windows: u64,
     pub(super) register_operations: u64,
+    /// Of them, those that were answered, by kind.
+    pub(super) answered: BTreeMap<&'static str, u64>,
+    /// Calls of registers that were not served and had no effect, by kind and what was said.
+    pub(super) unserved: BTreeMap<String, u64>,
     /// Linearizable reads that were held against all acknowledged writes.
     pub(super) ordered_reads: u64,
     /// Broken promises by kind.

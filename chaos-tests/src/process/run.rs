@@ -1,11 +1,13 @@
 //! One run from its start to its report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use banyan_drill::history::History;
+use banyan_drill::wait_for;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use strum::VariantArray as _;
@@ -19,6 +21,7 @@ use super::plan::{Deck, Kind};
 use super::start::{self, Arena, Prepared};
 use super::windows::{Judged, Window};
 use crate::harness;
+use crate::registers::record::KINDS;
 
 /// A client's pause after each operation of the load: two cores carry seven nodes and all clients.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -26,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 const WINDOW: Duration = Duration::from_secs(60);
 /// Acknowledgements without which the cluster does not count as working again.
 const WORKS: usize = 20;
+/// Answers of each kind without which registers do not count as served again.
+const SERVED: u64 = 10;
 const WORKS_WITHIN: Duration = Duration::from_secs(60);
 /// Runs, prints what it found, and says so in its exit code. To be called on a thread of a program that has no other yet.
 pub fn main(arguments: &Arguments) -> ExitCode {
@@ -188,6 +193,22 @@ async fn run(
         .await)
 }
 
+/// The first kind of operation of which fewer than [`SERVED`] were answered in between; `None`: there is none.
+fn too_few(
+    before: &BTreeMap<&'static str, u64>,
+    now: &BTreeMap<&'static str, u64>,
+) -> Option<String> {
+    let more = |kind: &str| {
+        let count = |counts: &BTreeMap<&'static str, u64>| counts.get(kind).copied().unwrap_or(0);
+        count(now).saturating_sub(count(before))
+    };
+    let kind = KINDS.into_iter().find(|kind| more(kind) < SERVED)?;
+    Some(format!(
+        "of {kind}s {} of {SERVED} were answered",
+        more(kind)
+    ))
+}
+
 /// A run whose nodes run.
 pub(super) struct Running {
     pub(super) storm: Storm,
@@ -256,7 +277,7 @@ impl Running {
         self.storm.heal().await?;
         self.level = self.storm.wait_level().await?;
         if self.level {
-            self.works().await?;
+            self.works(window).await;
         }
         Ok(())
     }
@@ -284,24 +305,31 @@ impl Running {
         cluster.wait_caught_up(&all, LEVEL_WITHIN).await.is_ok()
     }
 
-    /// Writes are acknowledged again.
-    async fn works(&mut self) -> Result<()> {
+    /// Writes of the load are acknowledged again, and clients of registers get answers of every kind.
+    async fn works(&mut self, window: &Window) {
         let aim = self.storm.history.acknowledged() + WORKS;
         let history = self.storm.history.clone();
-        let works =
-            banyan_drill::wait_for::condition("acknowledging writes", WORKS_WITHIN, async || {
-                let now = history.acknowledged();
-                if now >= aim {
-                    Ok(())
-                } else {
-                    Err(format!("{now} of {aim}"))
-                }
-            })
-            .await;
+        let works = wait_for::condition("acknowledging writes", WORKS_WITHIN, async || {
+            let now = history.acknowledged();
+            if now >= aim {
+                Ok(())
+            } else {
+                Err(format!("{now} of {aim}"))
+            }
+        })
+        .await;
         if let Err(elapsed) = works {
             self.storm.findings.add("no_writes", &elapsed.to_string());
         }
-        Ok(())
+        let before = window.answered();
+        let served = wait_for::condition("answers of every kind", WORKS_WITHIN, async || {
+            let missing = too_few(&before, &window.answered());
+            missing.map_or(Ok(()), Err)
+        })
+        .await;
+        if let Err(elapsed) = served {
+            self.storm.findings.add("not_served", &elapsed.to_string());
+        }
     }
 }
 
@@ -316,4 +344,22 @@ fn wall_ms() -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_operation_has_to_be_answered_again() {
+        let counts = |each: u64| BTreeMap::from(KINDS.map(|kind| (kind, each)));
+        let before = counts(100);
+        assert_eq!(too_few(&before, &counts(100 + SERVED)), None);
+        for kind in KINDS {
+            let mut now = counts(100 + SERVED);
+            now.insert(kind, 100 + SERVED - 1);
+            let missing = too_few(&before, &now).unwrap();
+            assert!(missing.contains(kind), "{missing}");
+        }
+    }
 }

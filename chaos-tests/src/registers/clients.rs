@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use crate::harness::CAUGHT_UP_WITHIN;
 
-use super::answers::{answer_of, name, reason, value_of};
-use super::record::{Act, Answer, Level, Operation, Read, Recorder, Write};
+use super::answers::{answer_of, reason, value_of};
+use super::record::{Act, Answer, Level, Operation, Read, Recorder, WRITE, Write};
 
 /// Registers. Few, so that writers meet.
 pub const PERSONS: usize = 8;
@@ -376,7 +376,7 @@ impl Worker {
             }
             Err(error) if error.outcome_is_unknown() => (Answer::Unknown, false),
             Err(error) => {
-                shared.recorder.unserved("write", &reason(&error));
+                shared.recorder.unserved(WRITE, &reason(&error));
                 return;
             }
         };
@@ -433,7 +433,7 @@ impl Worker {
             Ok(read) => read.answer,
             Err(error) => {
                 let reason = reason(&error);
-                shared.recorder.unserved(name(level), &reason);
+                shared.recorder.unserved(level.name(), &reason);
                 return Err(reason);
             }
         };

@@ -23,6 +23,7 @@ use crate::observer::Observer;
 use crate::population;
 use crate::report::{self, Births, Drill, LocalRead, Report};
 use crate::site_down::{self, DrillError};
+use crate::workload::ClientPanicked;
 
 /// Marks a directory as one that a demonstration made and may remove.
 const MARKER: &str = ".banyan-demo";
@@ -111,6 +112,8 @@ pub enum DemoError {
     Import(#[from] ImportError),
     #[error(transparent)]
     Drill(#[from] DrillError),
+    #[error(transparent)]
+    Load(#[from] ClientPanicked),
 }
 
 /// Runs it all, writes the report, and stops the cluster unless it is kept.
