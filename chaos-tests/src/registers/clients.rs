@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 use crate::harness::CAUGHT_UP_WITHIN;
 
 use super::answers::{answer_of, reason, value_of};
-use super::record::{Act, Answer, Level, Operation, Read, Recorder, WRITE, Write};
+use super::record::{Act, Answer, Level, Operation, Place, Read, Recorder, WRITE, Write};
+use super::ways::{Way, ways, ways_through};
 
 /// Registers. Few, so that writers meet.
 pub const PERSONS: usize = 8;
@@ -42,8 +43,6 @@ const HASTY_DEADLINE: Duration = Duration::from_millis(400);
 const PATIENT_DEADLINE: Duration = Duration::from_secs(6);
 /// One try of a last read. It may find a node or a way to it that is still coming back; it is tried again for as long as nodes may take for that.
 const LAST_TRY: Duration = Duration::from_secs(2);
-/// A patient write goes to another node after this time, with its key. What it left at a paused one is read there later.
-const WRITE_TRY: Duration = Duration::from_secs(1);
 /// Share of a session's operations that are writes.
 const SESSION_WRITES: f64 = 0.2;
 /// Share of the writes that expect a version that is known to have gone.
@@ -62,12 +61,6 @@ struct Register {
     ways: Vec<Way>,
     /// The highest version that any client has seen: what a writer expects.
     latest: AtomicU32,
-}
-
-#[derive(Clone)]
-struct Way {
-    client: Client,
-    node: String,
 }
 
 struct Shared {
@@ -242,41 +235,6 @@ async fn register(cluster: &LocalCluster, seed: u64, index: usize) -> Result<Reg
     })
 }
 
-/// The options of writers: those that are told where the leader is, and those whose writes the nodes send on.
-fn both_options() -> [Options; 2] {
-    [false, true].map(|forward| Options {
-        try_timeout: WRITE_TRY,
-        forward,
-        ..access::call_options()
-    })
-}
-
-fn ways(cluster: &LocalCluster, principal: &str, nodes: &[&Node]) -> Result<Vec<Way>> {
-    let mut ways = Vec::new();
-    for options in both_options() {
-        let client = cluster.client_with(principal, nodes, options)?;
-        ways.extend(nodes.iter().map(|node| Way {
-            client: client.clone(),
-            node: node.name().to_owned(),
-        }));
-    }
-    Ok(ways)
-}
-
-fn ways_through(
-    cluster: &LocalCluster,
-    principal: &str,
-    learner: &Node,
-    voters: &[&Node],
-) -> Result<Vec<Way>> {
-    let nodes: Vec<&Node> = std::iter::once(learner)
-        .chain(voters.iter().copied())
-        .collect();
-    let mut all = ways(cluster, principal, &nodes)?;
-    all.retain(|way| way.node == learner.name());
-    Ok(all)
-}
-
 struct Worker {
     index: usize,
     shared: Arc<Shared>,
@@ -361,7 +319,7 @@ impl Worker {
         // Boxed: the future of a whole call with its tries is some 20 KiB.
         let submitted = Box::pin(way.client.submit_with(key, command, &options)).await;
         let returned = shared.recorder.now();
-        let (answer, redirected) = match submitted {
+        let (answer, redirected, place) = match submitted {
             Ok(submitted) => {
                 self.token = submitted.outcome.token.clone().into();
                 let redirected = submitted.stats.endpoint != way.node;
@@ -372,9 +330,14 @@ impl Worker {
                         .wrong(format!("outcome of a write: {result:?}"));
                     return;
                 };
-                (answer, redirected)
+                let place = Place {
+                    position: submitted.outcome.position,
+                    term: submitted.outcome.term,
+                    time_ms: submitted.outcome.time_ms,
+                };
+                (answer, redirected, Some(place))
             }
-            Err(error) if error.outcome_is_unknown() => (Answer::Unknown, false),
+            Err(error) if error.outcome_is_unknown() => (Answer::Unknown, false, None),
             Err(error) => {
                 shared.recorder.unserved(WRITE, &reason(&error));
                 return;
@@ -394,6 +357,7 @@ impl Worker {
                 writing,
                 answer,
                 redirected,
+                place: place.filter(|_| matches!(answer, Answer::Accepted { .. })),
             }),
         });
     }

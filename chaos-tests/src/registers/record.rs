@@ -41,6 +41,17 @@ pub struct Write {
     pub answer: Answer,
     /// Whether the client was led from the node that it went to first to another one.
     pub redirected: bool,
+    /// Where the log holds it; `None`: it was not accepted, as far as its client knows.
+    pub place: Option<Place>,
+}
+
+/// Where the log holds a write, as its answer said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub position: u64,
+    pub term: u64,
+    /// The leader's stamp, in milliseconds since 1970.
+    pub time_ms: i64,
 }
 
 /// How fresh a read was asked to be.
