@@ -86,6 +86,7 @@ impl Window {
         judged: &mut Judged,
         findings: &mut Findings,
     ) -> Result<()> {
+        judged.persons += PERSONS as u64;
         let stopped = self.clients.stop().await;
         if level && let Err(error) = self.clients.read_everywhere().await {
             findings.add("no_answer", &format!("window {}: {error}", self.number));
@@ -107,7 +108,6 @@ impl Window {
         let (operations, wrong) = operations;
         judged.windows += 1;
         judged.operations += operations.len() as u64;
-        judged.persons += PERSONS as u64;
         for operation in &operations {
             kept.register(self.number, self.began, operation);
         }
