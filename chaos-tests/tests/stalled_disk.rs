@@ -99,7 +99,7 @@ impl Loaded {
     /// Stops all, and holds the cluster to what it acknowledged.
     async fn end(self) {
         let mut cluster = self.cluster;
-        self.load.stop().await.unwrap();
+        self.load.stop().await.expect("no client panicked");
         let (verdict, digest, settled) =
             harness::compare(&mut cluster, &self.history, 0, harness::CAUGHT_UP_WITHIN)
                 .await
