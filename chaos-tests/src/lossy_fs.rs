@@ -9,7 +9,8 @@ pub mod disk;
 mod mount_error;
 mod stall;
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -20,6 +21,7 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
     WriteFlags,
 };
+use nix::mount::{MntFlags, umount2};
 
 use answers::{
     ATTRIBUTES_VALID, BLOCK_BYTES, answer_empty, answer_entry, errno, file_attributes, kind, maker,
@@ -84,9 +86,25 @@ impl LossyFs {
         lock(&self.disk).set_full(full);
     }
 
+    /// How often something was refused for want of space since it was last made full, by the file's name in its directory.
+    pub fn refused(&self) -> BTreeMap<OsString, u64> {
+        lock(&self.disk).refused().clone()
+    }
+
     /// From now on no sync ends, until this is taken back: a disk that hangs.
     pub fn set_stalled(&self, stalled: bool) {
         self.stall.set(stalled);
+    }
+
+    /// How many syncs hang.
+    pub fn syncs_hanging(&self) -> usize {
+        self.stall.hanging()
+    }
+
+    /// From now on syncs fail with `EIO` and are not done, those too that hang, until [`LossyFs::set_stalled`] or a loss of power: a process that is to
+    /// be killed cannot end while one of its threads waits for a sync, and a sync that was waiting when the power went was not done.
+    pub fn give_up_syncs(&self) {
+        self.stall.give_up();
     }
 
     /// The power goes and comes back. Every process that had files open here must have ended.
@@ -99,6 +117,7 @@ impl LossyFs {
             session.umount_and_join().map_err(refused)?;
         }
         let losses = lock(&self.disk).lose_power(cut);
+        self.stall.set(false);
         self.session = Some(open_session(&self.disk, &self.stall, &self.mountpoint)?);
         Ok(losses)
     }
@@ -107,9 +126,14 @@ impl LossyFs {
 impl Drop for LossyFs {
     fn drop(&mut self) {
         self.stall.set(false);
-        if let Some(session) = self.session.take() {
-            // A busy mount stays behind in the temporary directory; a destructor can do nothing about it.
-            let _ = session.umount_and_join();
+        let unmounted = match self.session.take() {
+            Some(session) => session.umount_and_join().is_ok(),
+            // A loss of power took it, and could not unmount or not mount again.
+            None => false,
+        };
+        if !unmounted {
+            // A process still uses it. The name goes at once, the rest with that process. It may be gone already, and a destructor can tell nobody.
+            let _ = umount2(&self.mountpoint, MntFlags::MNT_DETACH);
         }
     }
 }
@@ -361,8 +385,9 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.stall.wait();
-        answer_empty(reply, self.disk().sync_file(ino.0));
+        let waited = self.stall.wait();
+        let synced = waited.and_then(|()| self.disk().sync_file(ino.0));
+        answer_empty(reply, synced);
     }
 
     fn fsyncdir(
@@ -373,8 +398,9 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.stall.wait();
-        answer_empty(reply, self.disk().sync_directory(ino.0));
+        let waited = self.stall.wait();
+        let synced = waited.and_then(|()| self.disk().sync_directory(ino.0));
+        answer_empty(reply, synced);
     }
 
     fn readdir(

@@ -13,6 +13,8 @@ mod clocks;
 mod corruption;
 mod damage;
 mod disks;
+mod ending;
+mod ends;
 mod faults;
 mod findings;
 mod leaders;

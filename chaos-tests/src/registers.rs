@@ -11,3 +11,4 @@ pub mod clients;
 pub mod faults;
 pub mod model;
 pub mod record;
+mod ways;

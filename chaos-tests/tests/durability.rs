@@ -77,7 +77,7 @@ async fn power_cut_of_all_nodes_at_once_loses_nothing_acknowledged() {
         lost += power_cut(&mut fs, &mut cluster, cut).await.unwrap().bytes;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    load.stop().await;
+    load.stop().await.unwrap();
     let imported = importing.finish().await.unwrap();
 
     let (verdict, digest, settled) =
@@ -111,7 +111,7 @@ async fn disks_that_lie_about_syncs_are_caught_by_the_same_check() {
     fs.set_lying(true);
     let before = history.acknowledged();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    load.stop().await;
+    load.stop().await.unwrap();
     assert!(
         history.acknowledged() > before,
         "writes were acknowledged on lying disks"

@@ -24,11 +24,12 @@ async fn history_through_kills_transfers_and_pauses_keeps_every_promise() {
         .await
         .unwrap();
     let recorder = Recorder::default();
-    let clients = Clients::start(&mut cluster, &recorder, seed).await.unwrap();
+    let mut clients = Clients::start(&mut cluster, &recorder, seed).await.unwrap();
     let done = faults::run(&mut cluster, &recorder, &mut rng)
         .await
         .unwrap();
-    clients.finish().await.unwrap();
+    clients.stop().await.unwrap();
+    clients.read_everywhere().await.unwrap();
     let learners: Vec<String> = cluster
         .topology()
         .learners()

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use banyan_chaos_tests::lossy_fs::LossyFs;
 use banyan_chaos_tests::lossy_fs::disk::PowerCut;
@@ -95,4 +96,35 @@ fn lying_disk_forgets_what_it_said_it_had_synced() {
     fs.set_lying(false);
     fs.lose_power(PowerCut::DropUnsynced).unwrap();
     assert_eq!(fs::read(folder.path().join("wal")).unwrap(), b"before");
+}
+
+#[test]
+fn sync_that_hung_when_the_power_went_was_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut fs = LossyFs::mount(folder.path()).unwrap();
+    let wal = folder.path().join("wal");
+    append(&wal, b"before").sync_all().unwrap();
+    sync_directory(folder.path());
+
+    fs.set_stalled(true);
+    let file = append(&wal, b" after");
+    let hangs = std::thread::spawn(move || file.sync_all());
+    let begun = Instant::now();
+    while fs.syncs_hanging() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no sync came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    fs.give_up_syncs();
+    let synced = hangs.join().unwrap();
+    assert_eq!(
+        synced.map_err(|error| error.raw_os_error()),
+        Err(Some(5)),
+        "EIO"
+    );
+    assert_eq!(fs.unsynced_bytes(), 6);
+
+    fs.lose_power(PowerCut::DropUnsynced).unwrap();
+    assert_eq!(fs::read(&wal).unwrap(), b"before");
+    append(&wal, b" again").sync_all().unwrap();
+    assert_eq!(fs.unsynced_bytes(), 0);
 }

@@ -48,7 +48,7 @@ async fn kill_any_node_or_site_at_20_random_moments() {
         }
     }
 
-    load.stop().await;
+    load.stop().await.unwrap();
     let all = cluster.node_names();
     cluster
         .wait_caught_up(&all, harness::CAUGHT_UP_WITHIN)

@@ -39,13 +39,14 @@ async fn term(cluster: &mut LocalCluster) -> u64 {
         .expect("a node answers")
 }
 
-/// A cluster under load, each voter of which has a disk of its own.
+/// A cluster under load, each voter of which has a disk of its own. The fields are in the order in which they have to end: nodes hold files of their
+/// disks open.
 struct Loaded {
-    folder: Folder,
-    disks: BTreeMap<String, LossyFs>,
-    cluster: LocalCluster,
-    history: History,
     load: Workload,
+    history: History,
+    cluster: LocalCluster,
+    disks: BTreeMap<String, LossyFs>,
+    folder: Folder,
 }
 
 impl Loaded {
@@ -98,7 +99,7 @@ impl Loaded {
     /// Stops all, and holds the cluster to what it acknowledged.
     async fn end(self) {
         let mut cluster = self.cluster;
-        self.load.stop().await;
+        self.load.stop().await.expect("no client panicked");
         let (verdict, digest, settled) =
             harness::compare(&mut cluster, &self.history, 0, harness::CAUGHT_UP_WITHIN)
                 .await

@@ -19,6 +19,7 @@ pub(super) fn errno(refusal: Refusal) -> Errno {
         Refusal::NotEmpty => Errno::ENOTEMPTY,
         Refusal::Invalid => Errno::EINVAL,
         Refusal::Full => Errno::ENOSPC,
+        Refusal::Broken => Errno::EIO,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod file;
 mod power;
+mod space;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -28,6 +29,8 @@ pub enum Refusal {
     Invalid,
     /// It needs space, and there is none.
     Full,
+    /// The disk is gone.
+    Broken,
 }
 
 /// What is told of an inode.
@@ -87,6 +90,8 @@ pub struct Disk {
     lying: bool,
     /// Nothing may grow.
     full: bool,
+    /// What was refused for want of space since the disk was last made full.
+    refused: BTreeMap<OsString, u64>,
     syncs: u64,
 }
 
@@ -116,6 +121,7 @@ impl Disk {
             next: ROOT + 1,
             lying: false,
             full: false,
+            refused: BTreeMap::new(),
             syncs: 0,
         }
     }
@@ -123,15 +129,6 @@ impl Disk {
     /// From now on a sync is answered without being done, or done again.
     pub fn set_lying(&mut self, lying: bool) {
         self.lying = lying;
-    }
-
-    /// From now on files and directories do not grow, or may again.
-    pub fn set_full(&mut self, full: bool) {
-        self.full = full;
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.full
     }
 
     /// How many syncs of files and directories were asked for.
@@ -224,6 +221,7 @@ impl Disk {
         body: Body,
     ) -> Result<Attributes, Refusal> {
         if self.full {
+            *self.refused.entry(name.to_owned()).or_default() += 1;
             return Err(Refusal::Full);
         }
         let inode = self.next;
@@ -340,13 +338,12 @@ impl Disk {
         now: SystemTime,
     ) -> Result<(), Refusal> {
         let start = usize::try_from(offset).map_err(|_| Refusal::Invalid)?;
-        let full = self.full;
+        if self.lacks_space(inode, start.saturating_add(data.len())) {
+            return Err(Refusal::Full);
+        }
         let found = self.inode_mut(inode)?;
         match &mut found.body {
             Body::Directory(_) => Err(Refusal::IsDirectory),
-            Body::File(file) if full && start.saturating_add(data.len()) > file.view.len() => {
-                Err(Refusal::Full)
-            }
             Body::File(file) => {
                 found.modified = now;
                 file.write(start, data);
@@ -357,11 +354,12 @@ impl Disk {
 
     pub fn set_size(&mut self, inode: u64, size: u64, now: SystemTime) -> Result<(), Refusal> {
         let size = usize::try_from(size).map_err(|_| Refusal::Invalid)?;
-        let full = self.full;
+        if self.lacks_space(inode, size) {
+            return Err(Refusal::Full);
+        }
         let found = self.inode_mut(inode)?;
         match &mut found.body {
             Body::Directory(_) => Err(Refusal::IsDirectory),
-            Body::File(file) if full && size > file.view.len() => Err(Refusal::Full),
             Body::File(file) => {
                 found.modified = now;
                 file.resize(size);

@@ -1,6 +1,7 @@
 //! The nodes' disks: for each node a file system of the run's own, which can fill up, hang, and lose what was not synced.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,9 +65,28 @@ impl Disks {
         }
     }
 
+    /// What a node's full disk has refused that the node cannot do without, by the file's name. RocksDB writes its own protocol (`LOG`) where
+    /// there is space for it, and asks nobody.
+    pub(super) fn refused(&self, node: &str) -> BTreeMap<OsString, u64> {
+        let mut refused = self
+            .mounted
+            .get(node)
+            .map(LossyFs::refused)
+            .unwrap_or_default();
+        refused.retain(|name, _| name != "LOG");
+        refused
+    }
+
     pub(super) fn set_stalled(&self, node: &str, stalled: bool) {
         if let Some(disk) = self.mounted.get(node) {
             disk.set_stalled(stalled);
+        }
+    }
+
+    /// From now on a node's syncs fail and are not done, those too that hang, until it is not stalled any more.
+    pub(super) fn give_up_syncs(&self, node: &str) {
+        if let Some(disk) = self.mounted.get(node) {
+            disk.give_up_syncs();
         }
     }
 

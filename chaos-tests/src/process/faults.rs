@@ -16,7 +16,7 @@ use super::damage::Files;
 use super::findings::Findings;
 use super::leaders;
 use super::network::{Trouble, Weather, all_but};
-use super::plan::{Counts, Kind, Needs, Round};
+use super::plan::{self, Counts, Kind, Needs, Round};
 use super::start::Arena;
 use crate::harness;
 use crate::lossy_fs::disk::PowerCut;
@@ -24,12 +24,8 @@ use banyan_drill::history::History;
 
 /// Share of the faults of one node that strike the leader.
 const AT_THE_LEADER: f64 = 0.5;
-/// A node that is asked to stop has ended after this time.
-const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 /// Nodes are level after this time, when nothing is wrong any more.
 pub(super) const LEVEL_WITHIN: Duration = Duration::from_secs(90);
-/// A full disk ends its node after this time at the latest, under load.
-const FULL_SEEN_WITHIN: Duration = Duration::from_secs(20);
 /// Shares of packets that are lost.
 const LOST_PERCENT: [u8; 3] = [3, 10, 25];
 /// What a slow way carries, in kbit/s.
@@ -38,9 +34,6 @@ const SLOW_KILOBITS: [u32; 3] = [500, 2_000, 8_000];
 const STEPS_SECONDS: [i64; 6] = [2, 4, 8, 90, 3_600, 6 * 3_600];
 /// Beyond any clock that works, so that some seconds show: 0.2 % to double its pace.
 const SKEWS_PER_MILLION: [i64; 4] = [2_000, 50_000, 200_000, 1_000_000];
-/// The code with which a node ends when a store has failed.
-pub(super) const ENDED_BY_FAULT: &str = "exit status: 10";
-
 /// A cluster, and what is being done to it.
 pub(super) struct Storm {
     pub(super) arena: Arena,
@@ -49,7 +42,7 @@ pub(super) struct Storm {
     pub(super) findings: Findings,
     pub(super) weather: Weather,
     /// Nodes whose disk is full: they end by themselves.
-    full: BTreeSet<String>,
+    pub(super) full: BTreeSet<String>,
 }
 
 impl Storm {
@@ -83,16 +76,20 @@ impl Storm {
         let mut lasts = false;
         for kind in &round.kinds {
             let begun = self.history.now();
-            if let Some(what) = self.begin(*kind, rng).await? {
+            // Each has a generator of its own, too: the second fault must not depend on how often the first one drew.
+            let mut own = plan::apart(rng);
+            let done = self.begin(*kind, &mut own).await?;
+            if done.is_some() {
                 *self.counts.entry(*kind).or_default() += 1;
-                harness::say(&format!(
-                    "{:>7.1} s, {} acknowledged: {}, {what}",
-                    begun.as_secs_f32(),
-                    self.history.acknowledged(),
-                    kind.name()
-                ));
                 lasts |= !kind.ends_itself();
             }
+            harness::say(&format!(
+                "{:>7.1} s, {} acknowledged: {}, {}",
+                begun.as_secs_f32(),
+                self.history.acknowledged(),
+                kind.name(),
+                done.as_deref().unwrap_or("not done: nothing would feel it")
+            ));
         }
         if lasts {
             tokio::time::sleep(round.lasts).await;
@@ -118,10 +115,7 @@ impl Storm {
         self.arena.clocks.right()?;
         for node in self.arena.cluster.node_names() {
             if_it_runs(self.arena.cluster.resume_node(&node))?;
-            if let Some(how) = self.arena.cluster.ended_with(&node) {
-                self.findings
-                    .add("node_ended", &format!("{node} ended by itself: {how}"));
-            }
+            self.find_ended(std::slice::from_ref(&node));
             self.arena.cluster.start_node(&node)?;
         }
         Ok(())
@@ -143,7 +137,7 @@ impl Storm {
         }
     }
 
-    /// Does one fault: what was done, or `None` if it cannot be done now.
+    /// Does one fault: what was done, or `None` if it cannot be done now, or no process would feel it.
     async fn begin(&mut self, kind: Kind, rng: &mut ChaCha8Rng) -> Result<Option<String>> {
         let sites = self.arena.sites();
         let voting = self.arena.voting_sites();
@@ -152,26 +146,25 @@ impl Storm {
         match kind {
             Kind::KillNode => {
                 let node = self.victim(rng).await?;
+                let felt = self.that_run(std::slice::from_ref(&node));
                 self.kill(std::slice::from_ref(&node)).await?;
-                Ok(Some(node))
+                Ok(named(&felt))
             }
             Kind::KillSite => {
                 let site = pick(&sites, rng);
                 let nodes = self.arena.cluster.nodes_at(&site)?;
+                let felt = self.that_run(&nodes);
                 self.kill(&nodes).await?;
-                Ok(Some(site))
+                Ok(named(&felt))
             }
             Kind::PauseNode => {
                 let node = self.victim(rng).await?;
-                if_it_runs(self.arena.cluster.pause_node(&node))?;
-                Ok(Some(node))
+                self.pause(&[node])
             }
             Kind::PauseSite => {
                 let site = pick(&voting, rng);
-                for node in self.arena.cluster.nodes_at(&site)? {
-                    if_it_runs(self.arena.cluster.pause_node(&node))?;
-                }
-                Ok(Some(site))
+                let nodes = self.arena.cluster.nodes_at(&site)?;
+                self.pause(&nodes)
             }
             Kind::CutSite => self.cut_site(&pick(&sites, rng), [true, true]).map(Some),
             Kind::CutSiteOneWay => {
@@ -194,14 +187,20 @@ impl Storm {
             Kind::ClockStep | Kind::ClockSkew => self.clock(kind, rng).await,
             Kind::FullDisk => {
                 let node = self.victim(rng).await?;
-                self.arena.disks.set_full(&node, true);
-                self.full.insert(node.clone());
-                Ok(Some(node))
+                let felt = self.that_run(&[node]);
+                for node in &felt {
+                    self.arena.disks.set_full(node, true);
+                    self.full.insert(node.clone());
+                }
+                Ok(named(&felt))
             }
             Kind::StalledDisk => {
                 let node = self.victim(rng).await?;
-                self.arena.disks.set_stalled(&node, true);
-                Ok(Some(node))
+                let felt = self.that_run(&[node]);
+                for node in &felt {
+                    self.arena.disks.set_stalled(node, true);
+                }
+                Ok(named(&felt))
             }
             Kind::PowerLoss => {
                 let nodes = if rng.random_bool(0.5) {
@@ -232,12 +231,22 @@ impl Storm {
         Ok(leader.filter(|_| at_the_leader).unwrap_or(any))
     }
 
-    /// SIGKILL. A process that waits for a stalled disk does not end before it.
-    pub(super) async fn kill(&mut self, nodes: &[String]) -> Result<()> {
+    /// SIGSTOP to those of the nodes that run.
+    fn pause(&self, nodes: &[String]) -> Result<Option<String>> {
+        let mut felt = Vec::new();
         for node in nodes {
-            self.arena.disks.set_stalled(node, false);
+            if if_it_runs(self.arena.cluster.pause_node(node))? {
+                felt.push(node.clone());
+            }
         }
-        Ok(self.arena.cluster.kill(nodes).await?)
+        Ok(named(&felt))
+    }
+
+    /// Those of the nodes whose process runs. The others feel nothing.
+    fn that_run(&mut self, nodes: &[String]) -> Vec<String> {
+        let running = self.arena.cluster.running();
+        let runs = |node: &&String| running.contains(*node);
+        nodes.iter().filter(runs).cloned().collect()
     }
 
     fn cut_site(&mut self, site: &str, [inward, outward]: [bool; 2]) -> Result<String> {
@@ -295,6 +304,10 @@ impl Storm {
         let leads = rng.random_bool(AT_THE_LEADER);
         let sign = if rng.random_bool(0.5) { 1 } else { -1 };
         let (step, skew) = (STEPS_SECONDS.choose(rng), SKEWS_PER_MILLION.choose(rng));
+        if self.that_run(std::slice::from_ref(&node)).is_empty() {
+            return Ok(None);
+        }
+        self.arena.has_preloaded(&node).await?;
         // A leader's clock is the one that stamps. Another fault may keep leadership from it, which is no reason not to go on.
         let led = leads && leaders::move_to(&self.arena.cluster, &node).await.is_ok();
         let what = if kind == Kind::ClockStep {
@@ -335,15 +348,7 @@ impl Storm {
     async fn rolling_restart(&mut self) -> Result<String> {
         let all = self.arena.cluster.node_names();
         for node in &all {
-            let one = std::slice::from_ref(node);
-            let late = self.arena.cluster.stop_nodes(one, STOPPED_WITHIN).await?;
-            if !late.is_empty() {
-                let seconds = STOPPED_WITHIN.as_secs();
-                self.findings.add(
-                    "did_not_stop",
-                    &format!("{node}, in {seconds} s after SIGTERM"),
-                );
-            }
+            self.stop(std::slice::from_ref(node)).await?;
             self.arena.cluster.start_node(node)?;
             if !self.wait_level().await? {
                 break;
@@ -377,33 +382,18 @@ impl Storm {
             }
         }
     }
+}
 
-    /// A node whose disk is full must have ended, and said that a store failed.
-    async fn expect_end_of_full(&mut self, node: &str) -> Result<()> {
-        let cluster = &mut self.arena.cluster;
-        let ended = banyan_drill::wait_for::condition("the end", FULL_SEEN_WITHIN, async || {
-            cluster.ended_with(node).ok_or_else(|| "it runs".to_owned())
-        })
-        .await;
-        match ended {
-            Ok(how) if how == ENDED_BY_FAULT => {}
-            Ok(how) => {
-                self.findings
-                    .add("full_disk", &format!("{node} ended with {how}"));
-            }
-            // A learner that was cut off, or a node that nothing was written to, has not seen it.
-            Err(_) => harness::say(&format!("          {node} has not noticed its full disk")),
-        }
-        self.arena.disks.set_full(node, false);
-        let one = [node.to_owned()];
-        self.kill(&one).await
+/// A node that another fault has ended is neither stopped nor goes on: then `false`.
+fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<bool, ClusterError> {
+    match signalled {
+        Ok(()) => Ok(true),
+        Err(ClusterError::NotRunning { .. }) => Ok(false),
+        Err(other) => Err(other),
     }
 }
 
-/// A node that another fault has ended is neither stopped nor goes on.
-fn if_it_runs(signalled: Result<(), ClusterError>) -> Result<(), ClusterError> {
-    match signalled {
-        Err(ClusterError::NotRunning { .. }) => Ok(()),
-        other => other,
-    }
+/// Nodes that felt a fault, by name; `None`: none did.
+fn named(felt: &[String]) -> Option<String> {
+    (!felt.is_empty()).then(|| felt.join(" and "))
 }

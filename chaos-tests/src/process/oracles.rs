@@ -9,7 +9,7 @@ use banyan_drill::history::Write;
 
 use super::findings::Findings;
 use super::windows;
-use crate::registers::record::Operation;
+use crate::registers::record::{Act, Operation, Place};
 
 /// How far a stamp may be from the clock of a majority (ADR 0028), with what a step of a clock needs to be seen.
 const STAMP_WITHIN: Duration = Duration::from_millis(6500);
@@ -22,10 +22,20 @@ pub(super) struct Moment {
     pub(super) position: u64,
 }
 
+/// An acknowledged write, of the load or of a register, on the clock of the whole run.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    called: Duration,
+    returned: Duration,
+    place: Place,
+}
+
 /// What is kept of all windows for the end.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     linearizable: Vec<Moment>,
+    /// Acknowledged writes of registers.
+    written: Vec<Entry>,
     /// Versions of a register by window and person: when known at the latest, and which.
     versions: BTreeMap<(u64, usize), Vec<(Moment, bool)>>,
 }
@@ -35,6 +45,13 @@ impl Kept {
     pub(super) fn register(&mut self, window: u64, began: Duration, operation: &Operation) {
         if let Some(moment) = windows::moment(began, operation) {
             self.linearizable.push(moment);
+        }
+        if let (Act::Write(write), Some(returned)) = (operation.act, operation.returned) {
+            self.written.extend(write.place.map(|place| Entry {
+                called: began + operation.called,
+                returned: began + returned,
+                place,
+            }));
         }
         let seen = operation
             .acknowledged()
@@ -58,7 +75,16 @@ impl Kept {
 
 /// Holds all rules against a run. `wall_ms`: the wall clock when the history of the load began.
 pub(super) fn check(writes: &[Write], kept: &Kept, wall_ms: i64, findings: &mut Findings) {
-    let acknowledged = moments(writes);
+    let mut entries: Vec<Entry> = writes.iter().filter_map(entry).collect();
+    entries.extend_from_slice(&kept.written);
+    let acknowledged: Vec<Moment> = entries
+        .iter()
+        .map(|entry| Moment {
+            called: entry.called,
+            returned: entry.returned,
+            position: entry.place.position,
+        })
+        .collect();
     for (before, after) in not_in_order(&acknowledged, &acknowledged, Order::Later) {
         findings.add(
             "positions_not_in_order",
@@ -92,21 +118,21 @@ pub(super) fn check(writes: &[Write], kept: &Kept, wall_ms: i64, findings: &mut 
             );
         }
     }
-    terms_and_stamps(writes, findings);
-    stamps_are_true(writes, wall_ms, findings);
+    terms_and_stamps(&entries, findings);
+    stamps_are_true(&entries, wall_ms, findings);
 }
 
-fn moments(writes: &[Write]) -> Vec<Moment> {
-    writes
-        .iter()
-        .filter_map(|write| {
-            Some(Moment {
-                called: write.started,
-                returned: write.ended,
-                position: write.acknowledgement()?.position,
-            })
-        })
-        .collect()
+fn entry(write: &Write) -> Option<Entry> {
+    let answer = write.acknowledgement()?;
+    Some(Entry {
+        called: write.started,
+        returned: write.ended,
+        place: Place {
+            position: answer.position,
+            term: answer.term,
+            time_ms: answer.time_ms,
+        },
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,8 +171,8 @@ fn not_in_order(earlier: &[Moment], later: &[Moment], order: Order) -> Vec<(Mome
 }
 
 /// In the order of the log neither terms nor stamps go back.
-fn terms_and_stamps(writes: &[Write], findings: &mut Findings) {
-    let mut answers: Vec<_> = writes.iter().filter_map(Write::acknowledgement).collect();
+fn terms_and_stamps(entries: &[Entry], findings: &mut Findings) {
+    let mut answers: Vec<Place> = entries.iter().map(|entry| entry.place).collect();
     answers.sort_by_key(|answer| answer.position);
     for pair in answers.windows(2) {
         let [before, after] = pair else { continue };
@@ -171,17 +197,15 @@ fn terms_and_stamps(writes: &[Write], findings: &mut Findings) {
 }
 
 /// A write is stamped while it is under way, by a clock that a majority agrees with.
-fn stamps_are_true(writes: &[Write], wall_ms: i64, findings: &mut Findings) {
+fn stamps_are_true(entries: &[Entry], wall_ms: i64, findings: &mut Findings) {
     let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let within = milliseconds(STAMP_WITHIN);
-    for write in writes {
-        let Some(answer) = write.acknowledgement() else {
-            continue;
-        };
-        let earliest = wall_ms + milliseconds(write.started) - within;
-        let latest = wall_ms + milliseconds(write.ended) + within;
+    for entry in entries {
+        let answer = entry.place;
+        let earliest = wall_ms + milliseconds(entry.called) - within;
+        let latest = wall_ms + milliseconds(entry.returned) + within;
         if !(earliest..=latest).contains(&answer.time_ms) {
-            let ahead = answer.time_ms - wall_ms - milliseconds(write.ended);
+            let ahead = answer.time_ms - wall_ms - milliseconds(entry.returned);
             findings.add(
                 "wrong_stamp",
                 &format!(
@@ -199,6 +223,7 @@ mod tests {
     use banyan_drill::history::{Acknowledgement, ClientIndex, Key, Pin, WriteKind, WriteOutcome};
 
     use super::*;
+    use crate::registers::record::Answer;
 
     /// A write from one second to the next, that was stamped at a time of the same clock.
     fn stamped(second: u8, position: u64, term: u64, time_ms: i64) -> Write {
@@ -246,6 +271,42 @@ mod tests {
         for (second, rule) in cases {
             assert_eq!(found(&[first.clone(), second]), [rule]);
         }
+    }
+
+    #[test]
+    fn writes_of_registers_are_held_to_the_same_rules() {
+        let first = stamped(0, 5, 2, 500);
+        let register = |position, term, time_ms| {
+            let mut kept = Kept::default();
+            let began = Duration::from_secs(2);
+            let operation = Operation {
+                client: 0,
+                person: 0,
+                node: String::new(),
+                called: Duration::ZERO,
+                returned: Some(Duration::from_secs(1)),
+                act: Act::Write(crate::registers::record::Write {
+                    expected: 1,
+                    writing: 1,
+                    answer: Answer::Accepted { version: 2 },
+                    redirected: false,
+                    place: Some(Place {
+                        position,
+                        term,
+                        time_ms,
+                    }),
+                }),
+            };
+            kept.register(1, began, &operation);
+            let mut findings = Findings::default();
+            check(std::slice::from_ref(&first), &kept, 0, &mut findings);
+            findings.counts().keys().copied().collect::<Vec<_>>()
+        };
+        assert!(register(6, 2, 2_500).is_empty());
+        assert_eq!(register(4, 2, 400), ["positions_not_in_order"]);
+        assert_eq!(register(6, 1, 2_500), ["term_went_back"]);
+        assert_eq!(register(6, 2, 400), ["stamp_went_back"]);
+        assert_eq!(register(6, 2, 3_600_000), ["wrong_stamp"]);
     }
 
     fn moment(called: u64, returned: u64, position: u64) -> Moment {

@@ -12,7 +12,7 @@ use super::plan::{Counts, Kind, NOT_DRAWN};
 use super::windows::Judged;
 
 /// The report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     /// With load and faults.
     pub(super) minutes: f64,
@@ -38,17 +38,38 @@ pub(super) struct Report {
     pub(super) checker: String,
     pub(super) windows: u64,
     pub(super) register_operations: u64,
+    /// Of them, those that were answered, by kind.
+    pub(super) answered: BTreeMap<&'static str, u64>,
+    /// Calls of registers that were not served and had no effect, by kind and what was said.
+    pub(super) unserved: BTreeMap<String, u64>,
     /// Linearizable reads that were held against all acknowledged writes.
     pub(super) ordered_reads: u64,
     /// Broken promises by kind.
     pub(super) broken: BTreeMap<String, u64>,
     /// The first of each kind.
     pub(super) findings: Vec<String>,
+    /// What stood in the way of the run itself. What it saw until then was judged.
+    pub(super) failed: Option<String>,
 }
 
+/// Exit code: a promise did not hold.
+pub(super) const BROKEN: u8 = 1;
+/// Exit code: the run itself failed, and no promise is known to be broken.
+pub(super) const FAILED: u8 = 2;
+
 impl Report {
+    /// Whether every promise held, over the whole run.
     pub(super) fn passed(&self) -> bool {
-        self.broken.is_empty()
+        self.exit_code() == 0
+    }
+
+    /// What the program ends with. A broken promise counts for more than a run that could not be carried through.
+    pub(super) fn exit_code(&self) -> u8 {
+        match (self.broken.is_empty(), &self.failed) {
+            (false, _) => BROKEN,
+            (true, Some(_)) => FAILED,
+            (true, None) => 0,
+        }
     }
 
     /// Writes the file, beside and then in place.
@@ -108,6 +129,9 @@ impl Report {
         for (kind, count) in &self.broken {
             rows.push((format!("BROKEN {kind}"), count.to_string()));
         }
+        if let Some(why) = &self.failed {
+            rows.push(("FAILED".to_owned(), why.clone()));
+        }
         let wide = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         rows.iter()
             .map(|(name, value)| format!("{name:<wide$}  {value}\n"))
@@ -147,5 +171,30 @@ pub(super) fn checker(judged: &Judged, findings: &Findings) -> String {
         (false, _) => wrong.join(", "),
         (true, 0) => "ok".to_owned(),
         (true, undecided) => format!("undecided: {undecided}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_run_tells_what_it_found_and_does_not_pass() {
+        let failed = Some("no way in".to_owned());
+        let broken = BTreeMap::from([("lost".to_owned(), 1)]);
+        let code = |report: Report| (report.passed(), report.exit_code());
+        assert_eq!(code(Report::default()), (true, 0));
+        let report = Report {
+            failed: failed.clone(),
+            ..Report::default()
+        };
+        assert!(report.table().contains("no way in"));
+        assert_eq!(code(report), (false, FAILED));
+        let report = Report {
+            failed,
+            broken,
+            ..Report::default()
+        };
+        assert_eq!(code(report), (false, BROKEN));
     }
 }

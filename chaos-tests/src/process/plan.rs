@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand::Rng;
 use rand::seq::SliceRandom;
+use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// What is not injected, and why: part of every report.
@@ -128,7 +128,14 @@ impl Deck {
         }
     }
 
-    pub(super) fn draw(&mut self, rng: &mut ChaCha8Rng) -> Round {
+    /// The next round, and a generator of its own for all that is drawn in it: how often that happens depends on the nodes, and the rounds after
+    /// it must not.
+    pub(super) fn draw(&mut self, rng: &mut ChaCha8Rng) -> (Round, ChaCha8Rng) {
+        let round = self.next_round(rng);
+        (round, apart(rng))
+    }
+
+    fn next_round(&mut self, rng: &mut ChaCha8Rng) -> Round {
         let first = self.next(rng);
         let mut kinds: Vec<Kind> = first.into_iter().collect();
         let second = first.filter(|kind| kind.goes_with_others());
@@ -153,16 +160,39 @@ impl Deck {
     }
 }
 
+/// A generator that is seeded by another one, from which exactly one draw is taken.
+pub(super) fn apart(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(rng.next_u64())
+}
+
 /// How often each kind was done.
 pub(super) type Counts = BTreeMap<Kind, u64>;
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-
     use strum::VariantArray as _;
 
     use super::*;
+
+    #[test]
+    fn rounds_of_a_seed_do_not_depend_on_what_is_drawn_in_them() {
+        let draw = |seed, each: &dyn Fn(usize) -> usize| -> Vec<(Round, u64)> {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut deck = Deck::new(Kind::VARIANTS.to_vec());
+            let rounds = (0..60).map(|index| {
+                let (round, mut own) = deck.draw(&mut rng);
+                let first = own.next_u64();
+                for _ in 0..each(index) {
+                    own.next_u64();
+                }
+                (round, first)
+            });
+            rounds.collect()
+        };
+        let rounds = draw(7, &|_| 0);
+        assert_eq!(rounds, draw(7, &|index| index * 31 % 7));
+        assert_ne!(rounds, draw(8, &|_| 0));
+    }
 
     #[test]
     fn seed_draws_the_same_rounds_and_every_kind_equally_often() {
@@ -172,7 +202,7 @@ mod tests {
             let mut rounds = Vec::new();
             let mut drawn = 0;
             while drawn < 5 * Kind::VARIANTS.len() {
-                rounds.push(deck.draw(&mut rng));
+                rounds.push(deck.draw(&mut rng).0);
                 drawn = rounds.iter().map(|round| round.kinds.len()).sum();
             }
             rounds

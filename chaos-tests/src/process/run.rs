@@ -1,14 +1,13 @@
 //! One run from its start to its report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use banyan_drill::history::History;
-use banyan_drill::site_down::{self, Settled};
-use banyan_drill::workload::Workload;
-use banyan_drill::{checker::Verdict, digest::Comparison};
+use banyan_drill::wait_for;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use strum::VariantArray as _;
@@ -16,43 +15,39 @@ use strum::VariantArray as _;
 use super::arguments::Arguments;
 use super::faults::{LEVEL_WITHIN, Storm};
 use super::leftovers;
-use super::oracles::{self, Kept};
+use super::oracles::Kept;
 use super::outcome::{self, Report};
 use super::plan::{Deck, Kind};
 use super::start::{self, Arena, Prepared};
 use super::windows::{Judged, Window};
-use crate::harness::{self, Said};
+use crate::harness;
+use crate::registers::record::KINDS;
 
-const BROKEN: u8 = 1;
-const FAILED: u8 = 2;
 /// A client's pause after each operation of the load: two cores carry seven nodes and all clients.
 const PAUSE: Duration = Duration::from_millis(25);
 /// A window of registers is ended at the first quiet moment after this time.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Acknowledgements without which the cluster does not count as working again.
 const WORKS: usize = 20;
+/// Answers of each kind without which registers do not count as served again.
+const SERVED: u64 = 10;
 const WORKS_WITHIN: Duration = Duration::from_secs(60);
-/// Nodes have what was acknowledged after this time, when a promise was found broken before.
-const COMPARED_WITHIN: Duration = Duration::from_secs(15);
-const STOPPED_WITHIN: Duration = Duration::from_secs(20);
-
 /// Runs, prints what it found, and says so in its exit code. To be called on a thread of a program that has no other yet.
 pub fn main(arguments: &Arguments) -> ExitCode {
     match whole(arguments) {
         Ok(report) => {
             harness::say(&format!("\n{}", report.table()));
-            if report.passed() {
-                ExitCode::SUCCESS
-            } else {
-                for finding in &report.findings {
-                    harness::say(&format!("BROKEN PROMISE: {finding}"));
-                }
-                ExitCode::from(BROKEN)
+            for finding in &report.findings {
+                harness::say(&format!("BROKEN PROMISE: {finding}"));
             }
+            if let Some(why) = &report.failed {
+                harness::say(&format!("the run failed: {why}"));
+            }
+            ExitCode::from(report.exit_code())
         }
         Err(error) => {
             harness::say(&format!("the run failed: {error:#}"));
-            ExitCode::from(FAILED)
+            ExitCode::from(outcome::FAILED)
         }
     }
 }
@@ -179,6 +174,7 @@ async fn run(
         level: true,
         folder: folder.to_owned(),
         seed,
+        failed: None,
     };
     let possible = run.storm.possible();
     let drawn: Vec<Kind> = match chosen {
@@ -190,250 +186,151 @@ async fn run(
     };
     ensure!(!drawn.is_empty(), "none of the faults is possible here");
     let until = Duration::from_secs_f64(arguments.minutes * 60.0);
-    run.faults(drawn.clone(), until, &mut rng).await?;
+    run.faults(drawn.clone(), until, &mut rng).await;
     let minutes = history.now().as_secs_f64() / 60.0;
-    run.finish(load, drawn, minutes, wall_ms, &arguments.report)
-        .await
+    Ok(run
+        .finish(load, drawn, minutes, wall_ms, &arguments.report)
+        .await)
 }
 
-struct Running {
-    storm: Storm,
-    kept: Kept,
-    judged: Judged,
-    rounds: u64,
+/// The first kind of operation of which fewer than [`SERVED`] were answered in between; `None`: there is none.
+fn too_few(
+    before: &BTreeMap<&'static str, u64>,
+    now: &BTreeMap<&'static str, u64>,
+) -> Option<String> {
+    let more = |kind: &str| {
+        let count = |counts: &BTreeMap<&'static str, u64>| counts.get(kind).copied().unwrap_or(0);
+        count(now).saturating_sub(count(before))
+    };
+    let kind = KINDS.into_iter().find(|kind| more(kind) < SERVED)?;
+    Some(format!(
+        "of {kind}s {} of {SERVED} were answered",
+        more(kind)
+    ))
+}
+
+/// A run whose nodes run.
+pub(super) struct Running {
+    pub(super) storm: Storm,
+    pub(super) kept: Kept,
+    pub(super) judged: Judged,
+    pub(super) rounds: u64,
     /// Whether all nodes were level when they were last expected to be.
-    level: bool,
+    pub(super) level: bool,
     folder: PathBuf,
-    seed: u64,
+    pub(super) seed: u64,
+    /// What first stood in the way of the run itself. What was seen until then is judged all the same.
+    pub(super) failed: Option<anyhow::Error>,
 }
 
 impl Running {
-    /// Windows with rounds of faults, until the time is over or a promise is broken: what comes after that would only bury its traces.
-    async fn faults(
-        &mut self,
-        drawn: Vec<Kind>,
-        until: Duration,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<()> {
+    /// Windows with rounds of faults, until the time is over, a promise is broken or the run fails: what comes after that would only bury its
+    /// traces.
+    async fn faults(&mut self, drawn: Vec<Kind>, until: Duration, rng: &mut ChaCha8Rng) {
         let mut deck = Deck::new(drawn);
         let mut number = 0;
-        while self.storm.history.now() < until && self.storm.findings.none() {
+        while self.failed.is_none() && self.goes_on(until) {
             number += 1;
             let now = self.storm.history.now();
-            let window =
-                Window::start(&mut self.storm.arena.cluster, self.seed, number, now).await?;
-            while window.age() < WINDOW
-                && self.storm.history.now() < until
-                && self.storm.findings.none()
-            {
-                let round = deck.draw(rng);
-                self.storm.round(&round, rng).await?;
-                self.rounds += 1;
-            }
-            self.storm.heal().await?;
-            self.level = self.storm.wait_level().await?;
-            if self.level {
-                self.works().await?;
+            let started =
+                Window::start(&mut self.storm.arena.cluster, self.seed, number, now).await;
+            let Some(window) = self.keep(started) else {
+                // Some of its persons may be registered: the nodes' counts cannot be held against the history any more.
+                self.level = false;
+                return;
+            };
+            let done = self.rounds(&window, &mut deck, until, rng).await;
+            if self.keep(done).is_none() {
+                self.level = self.recovers().await;
             }
             let Running {
                 storm,
                 kept,
                 judged,
                 folder,
+                level,
                 ..
             } = self;
-            window
-                .end(folder, kept, judged, &mut storm.findings)
-                .await?;
+            let ended = window
+                .end(folder, *level, kept, judged, &mut storm.findings)
+                .await;
+            self.keep(ended);
+        }
+    }
+
+    fn goes_on(&self, until: Duration) -> bool {
+        self.storm.history.now() < until && self.storm.findings.none()
+    }
+
+    /// The rounds of a window, until everything is healed and works again.
+    async fn rounds(
+        &mut self,
+        window: &Window,
+        deck: &mut Deck,
+        until: Duration,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<()> {
+        while window.age() < WINDOW && self.goes_on(until) {
+            let (round, mut own) = deck.draw(rng);
+            self.storm.round(&round, &mut own).await?;
+            self.rounds += 1;
+        }
+        self.storm.heal().await?;
+        self.level = self.storm.wait_level().await?;
+        if self.level {
+            self.works(window).await;
         }
         Ok(())
     }
 
-    /// Writes are acknowledged again.
-    async fn works(&mut self) -> Result<()> {
+    /// Keeps what stands in the way of the run, for its report.
+    pub(super) fn keep<T>(&mut self, done: Result<T>) -> Option<T> {
+        match done {
+            Ok(value) => Some(value),
+            Err(error) => {
+                harness::say(&format!("the run fails: {error:#}"));
+                self.failed.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// After a failure of the run: whether all was healed, and the nodes are level. If not, that may be the failure's doing and is no finding.
+    async fn recovers(&mut self) -> bool {
+        if let Err(error) = self.storm.heal().await {
+            harness::say(&format!("not healed: {error:#}"));
+            return false;
+        }
+        let cluster = &mut self.storm.arena.cluster;
+        let all = cluster.node_names();
+        cluster.wait_caught_up(&all, LEVEL_WITHIN).await.is_ok()
+    }
+
+    /// Writes of the load are acknowledged again, and clients of registers get answers of every kind.
+    async fn works(&mut self, window: &Window) {
         let aim = self.storm.history.acknowledged() + WORKS;
         let history = self.storm.history.clone();
-        let works =
-            banyan_drill::wait_for::condition("acknowledging writes", WORKS_WITHIN, async || {
-                let now = history.acknowledged();
-                if now >= aim {
-                    Ok(())
-                } else {
-                    Err(format!("{now} of {aim}"))
-                }
-            })
-            .await;
+        let works = wait_for::condition("acknowledging writes", WORKS_WITHIN, async || {
+            let now = history.acknowledged();
+            if now >= aim {
+                Ok(())
+            } else {
+                Err(format!("{now} of {aim}"))
+            }
+        })
+        .await;
         if let Err(elapsed) = works {
             self.storm.findings.add("no_writes", &elapsed.to_string());
         }
-        Ok(())
-    }
-
-    /// Ends the load, holds everything against everything, stops the nodes.
-    async fn finish(
-        mut self,
-        load: Workload,
-        possible: Vec<Kind>,
-        minutes: f64,
-        wall_ms: i64,
-        file: &Path,
-    ) -> Result<Report> {
-        harness::say("healed; comparing");
-        if self.level {
-            load.stop().await;
-        } else {
-            // Its clients would try for long what cannot be settled any more.
-            drop(load);
+        let before = window.answered();
+        let served = wait_for::condition("answers of every kind", WORKS_WITHIN, async || {
+            let missing = too_few(&before, &window.answered());
+            missing.map_or(Ok(()), Err)
+        })
+        .await;
+        if let Err(elapsed) = served {
+            self.storm.findings.add("not_served", &elapsed.to_string());
         }
-        let storm = &mut self.storm;
-        // Nodes that are not level have broken their promise already. To settle every open write with them would take for ever.
-        let compared = if self.level {
-            compare(storm, self.judged.persons).await
-        } else {
-            None
-        };
-        let writes = storm.history.writes();
-        oracles::check(&writes, &self.kept, wall_ms, &mut storm.findings);
-        add_comparison(compared.as_ref(), storm);
-        if self.judged.undecided > 0 {
-            let what = format!(
-                "{} registers could not be judged in time",
-                self.judged.undecided
-            );
-            storm.findings.add("undecided", &what);
-        }
-        let late = storm.arena.cluster.stop(STOPPED_WITHIN).await?;
-        if !late.is_empty() {
-            storm.findings.add("did_not_stop", &late.join(", "));
-        }
-        self.panics()?;
-        let report = self.report(compared, possible, minutes);
-        report.write(file)?;
-        Ok(report)
-    }
-
-    /// A panic of any thread is a broken promise, whatever became of it.
-    fn panics(&mut self) -> Result<()> {
-        let cluster = &self.storm.arena.cluster;
-        for node in cluster.node_names() {
-            let log = cluster.layout().node_log(&node);
-            let bytes =
-                std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
-            for line in String::from_utf8_lossy(&bytes).lines() {
-                if line.contains("panicked at") {
-                    self.storm.findings.add("panic", &format!("{node}: {line}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn report(
-        self,
-        compared: Option<(Verdict, Comparison, Settled)>,
-        possible: Vec<Kind>,
-        minutes: f64,
-    ) -> Report {
-        let Running {
-            storm,
-            kept,
-            judged,
-            rounds,
-            seed,
-            ..
-        } = self;
-        let verdict = compared.as_ref().map(|(verdict, _, _)| verdict);
-        let settled = compared.as_ref().map(|(_, _, settled)| *settled);
-        let findings = &storm.findings;
-        let without = [
-            storm
-                .arena
-                .why_proxies
-                .clone()
-                .map(|why| format!("network namespaces: {why}")),
-            storm
-                .arena
-                .disks
-                .missing()
-                .map(|why| format!("disks of its own: {why}")),
-            storm
-                .arena
-                .clocks
-                .missing()
-                .map(|why| format!("clocks of nodes: {why}")),
-        ];
-        Report {
-            minutes,
-            seed,
-            network: storm.arena.network.kind(),
-            without: without.into_iter().flatten().collect(),
-            not_injected: outcome::not_injected(),
-            faults: outcome::by_name(&storm.counts, &possible),
-            rounds,
-            acknowledged: settled.map_or(storm.history.acknowledged() as u64, |settled| {
-                settled.acknowledged
-            }),
-            settled_later: settled.map_or(0, |settled| settled.resolved),
-            rejected: settled.map_or(0, |settled| settled.rejected),
-            lost: verdict.map(Verdict::lost),
-            duplicated: verdict.map(Verdict::duplicated),
-            histories_read: verdict.map_or(0, |verdict| verdict.histories_read),
-            digests_equal: compared
-                .as_ref()
-                .is_some_and(|(_, digest, _)| digest.equal()),
-            checker: outcome::checker(&judged, findings),
-            windows: judged.windows,
-            register_operations: judged.operations,
-            ordered_reads: kept.reads() as u64,
-            broken: findings
-                .counts()
-                .iter()
-                .map(|(kind, count)| ((*kind).to_owned(), *count))
-                .collect(),
-            findings: findings.lines().to_vec(),
-        }
-    }
-}
-
-/// Holds the nodes against the history of the load. `persons`: those that were not registered by it.
-async fn compare(storm: &mut Storm, persons: u64) -> Option<(Verdict, Comparison, Settled)> {
-    // Where something is wrong already, what was lost will not come in any time.
-    let within = if storm.findings.none() {
-        LEVEL_WITHIN
-    } else {
-        COMPARED_WITHIN
-    };
-    let cluster = &mut storm.arena.cluster;
-    match site_down::compare(cluster, &storm.history, persons, within, &mut Said).await {
-        Ok(compared) => Some(compared),
-        // A cluster that cannot be compared after it was healed has not kept its promises.
-        Err(error) => {
-            let why = format!("{:#}", anyhow::Error::from(error));
-            storm.findings.add("not_compared", &why);
-            None
-        }
-    }
-}
-
-fn add_comparison(compared: Option<&(Verdict, Comparison, Settled)>, storm: &mut Storm) {
-    let Some((verdict, digest, settled)) = compared else {
-        return;
-    };
-    for violation in &verdict.violations {
-        storm.findings.add("read_back", &violation.to_string());
-    }
-    if !digest.equal() {
-        storm.findings.add(
-            "digests",
-            &format!("states are not known to be equal {}", digest.explain()),
-        );
-    }
-    if settled.rejected > 0 {
-        let what = format!(
-            "{} writes were rejected, and the load sends none that may be",
-            settled.rejected
-        );
-        storm.findings.add("rejected", &what);
     }
 }
 
@@ -448,4 +345,22 @@ fn wall_ms() -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_operation_has_to_be_answered_again() {
+        let counts = |each: u64| BTreeMap::from(KINDS.map(|kind| (kind, each)));
+        let before = counts(100);
+        assert_eq!(too_few(&before, &counts(100 + SERVED)), None);
+        for kind in KINDS {
+            let mut now = counts(100 + SERVED);
+            now.insert(kind, 100 + SERVED - 1);
+            let missing = too_few(&before, &now).unwrap();
+            assert!(missing.contains(kind), "{missing}");
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use banyan_drill::cluster::{self, LocalCluster, Particular, PortPolicy, free_port};
+use banyan_drill::wait_for;
 use banyan_topology::{NodeId, Ports, Topology};
 use clap::ValueEnum;
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +26,8 @@ use crate::harness;
 /// The folder of the cluster in that of the run.
 pub(super) const CLUSTER: &str = "cluster";
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// A process that was started has become its node after this time.
+const PRELOADED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Small memtables, so that flushes, compactions and purges of the log come often.
 const CONFIG: &str = "[storage]\nmemtable = \"4 MiB\"\nblock_cache = \"16 MiB\"\n\n";
@@ -81,6 +85,8 @@ pub(super) struct Arena {
     pub(super) disks: Disks,
     pub(super) network: Network,
     pub(super) why_proxies: Option<String>,
+    /// What nodes have preloaded, by name.
+    preloaded: BTreeMap<String, Vec<Preloaded>>,
 }
 
 impl Arena {
@@ -109,12 +115,14 @@ impl Arena {
             .map(|node| node.name().to_owned())
             .collect();
         let disks = Disks::mount(folder, &nodes)?;
+        let mut preloaded = BTreeMap::new();
         for node in &nodes {
             let mut wrapper = network.wrapper(node);
             let libraries = [network.preloaded(node), clocks.preloaded(node)];
             let libraries: Vec<Preloaded> = libraries.into_iter().flatten().collect();
             wrapper.extend(preload::wrapper(&libraries));
             particular.entry(node.clone()).or_default().wrapper = wrapper;
+            preloaded.insert(node.clone(), libraries);
         }
         let file = folder.join("topology.toml");
         fs::write(&file, topology.to_toml()).context("cannot write the topology")?;
@@ -127,13 +135,46 @@ impl Arena {
             ..cluster::Options::new(file, folder.join(CLUSTER))
         }))
         .await?;
-        Ok(Arena {
+        let mut arena = Arena {
             cluster,
             clocks,
             disks,
             network,
             why_proxies: prepared.why_proxies,
+            preloaded,
+        };
+        for node in &nodes {
+            arena.has_preloaded(node).await?;
+        }
+        Ok(arena)
+    }
+
+    /// Waits until a node that runs has all in its memory that was to be preloaded: a process that is just started does not have it yet, and without it
+    /// would not feel what is done to its clock.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub(super) async fn has_preloaded(&mut self, node: &str) -> Result<()> {
+        let cluster = &mut self.cluster;
+        let libraries = self.preloaded.get(node).map_or(&[][..], Vec::as_slice);
+        let what = format!("what is preloaded into {node}");
+        wait_for::condition(&what, PRELOADED_WITHIN, async || {
+            let Some(pid) = cluster.process_ids().remove(node) else {
+                return Ok(());
+            };
+            for library in libraries {
+                match library.is_in(pid) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(format!("{library} is not in its memory")),
+                    // A node forbids others of its user to look into it: only root can tell.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            Ok(())
         })
+        .await?;
+        Ok(())
     }
 
     /// The names of the sites where voters are.

@@ -3,6 +3,7 @@
 //! A write without an answer may take effect at any time after it, so that a checker's work grows with all that follows. In windows of a
 //! minute it stays small, and nothing is left out: every window is judged whole, and the cheap rules are held against the whole run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::registers::clients::{Clients, PERSONS};
 use crate::registers::record::{Act, Level, Operation, Recorder};
 
 /// What was counted over all windows.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Judged {
     pub(super) windows: u64,
     pub(super) operations: u64,
@@ -24,6 +25,10 @@ pub(super) struct Judged {
     pub(super) undecided: u64,
     /// Persons that the windows brought into the registry.
     pub(super) persons: u64,
+    /// Answered operations, by kind.
+    pub(super) answered: BTreeMap<&'static str, u64>,
+    /// Calls that were not served and had no effect, by what was said.
+    pub(super) unserved: BTreeMap<String, u64>,
 }
 
 /// Running clients.
@@ -64,21 +69,35 @@ impl Window {
         self.recorder.now()
     }
 
-    /// Ends the clients, and judges all that they saw. All nodes must run and be level.
+    /// How many operations of each kind have been answered so far.
+    pub(super) fn answered(&self) -> BTreeMap<&'static str, u64> {
+        self.recorder.answered()
+    }
+
+    /// Ends the clients, and judges all that they saw. `level`: whether all nodes run and are level; only then must each answer once more.
     ///
     /// # Errors
-    /// The folder cannot be written.
+    /// A client panicked, or the folder cannot be written.
     pub(super) async fn end(
-        self,
+        mut self,
         folder: &Path,
+        level: bool,
         kept: &mut Kept,
         judged: &mut Judged,
         findings: &mut Findings,
     ) -> Result<()> {
-        if let Err(error) = self.clients.finish().await {
-            findings.add("no_answer", &format!("window {}: {error:#}", self.number));
+        judged.persons += PERSONS as u64;
+        let stopped = self.clients.stop().await;
+        if level && let Err(error) = self.clients.read_everywhere().await {
+            findings.add("no_answer", &format!("window {}: {error}", self.number));
+        }
+        for (kind, count) in self.recorder.answered() {
+            *judged.answered.entry(kind).or_default() += count;
         }
         let seen = self.recorder.seen();
+        for (what, count) in &seen.unserved {
+            *judged.unserved.entry(what.clone()).or_default() += count;
+        }
         let (operations, found) = tokio::task::spawn_blocking(move || {
             let found = check::check(&seen.operations);
             (seen, found)
@@ -89,7 +108,6 @@ impl Window {
         let (operations, wrong) = operations;
         judged.windows += 1;
         judged.operations += operations.len() as u64;
-        judged.persons += PERSONS as u64;
         for operation in &operations {
             kept.register(self.number, self.began, operation);
         }
@@ -110,7 +128,7 @@ impl Window {
             let file = folder.join(format!("window-{}.txt", self.number));
             std::fs::write(file, text).context("cannot keep a window's history")?;
         }
-        Ok(())
+        stopped
     }
 }
 

@@ -5,7 +5,7 @@ use banyan_wire::errors::Code;
 use banyan_wire::v1;
 
 use super::clients::MARK;
-use super::record::{Answer, Level, Value};
+use super::record::{Answer, Value};
 
 /// What an outcome means; `None`: a rejection that has no reason here.
 pub(super) fn answer_of(outcome: &v1::Outcome) -> Option<Answer> {
@@ -52,14 +52,6 @@ pub(super) fn value_of(person: Option<&v1::PersonVersion>) -> Result<Value, Stri
         ));
     }
     Ok(Value { version, writing })
-}
-
-pub(super) fn name(level: Level) -> &'static str {
-    match level {
-        Level::Linearizable => "linearizable read",
-        Level::Session => "session read",
-        Level::Local { .. } => "local read",
-    }
 }
 
 /// The code of a failure, or what else is short and the same for all of its kind.

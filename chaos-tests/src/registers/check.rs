@@ -165,7 +165,11 @@ fn sessions(operations: &[Operation]) -> Vec<Finding> {
             .entry((operation.client, operation.person))
             .or_default();
         match operation.act {
-            Act::Write(_) => *seen = (*seen).max(operation.acknowledged().unwrap_or(0)),
+            Act::Write(write) => {
+                *seen = (*seen).max(operation.acknowledged().unwrap_or(0));
+                let furthest = positions.entry(operation.client).or_default();
+                *furthest = (*furthest).max(write.place.map_or(0, |place| place.position));
+            }
             Act::Read(Read {
                 level: Level::Session,
                 value,

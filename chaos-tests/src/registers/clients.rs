@@ -10,6 +10,7 @@ use banyan_domain::IdempotencyKey;
 use banyan_drill::cluster::LocalCluster;
 use banyan_drill::commands::{self, Known};
 use banyan_drill::demo::days_ago;
+use banyan_drill::wait_for::{self, Elapsed};
 use banyan_drill::{access, identities};
 use banyan_topology::Node;
 use banyan_wire::v1;
@@ -18,8 +19,11 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::answers::{answer_of, name, reason, value_of};
-use super::record::{Act, Answer, Level, Operation, Read, Recorder, Write};
+use crate::harness::CAUGHT_UP_WITHIN;
+
+use super::answers::{answer_of, reason, value_of};
+use super::record::{Act, Answer, Level, Operation, Place, Read, Recorder, WRITE, Write};
+use super::ways::{Way, ways, ways_through};
 
 /// Registers. Few, so that writers meet.
 pub const PERSONS: usize = 8;
@@ -37,8 +41,8 @@ const HASTY_READS: f64 = 0.85;
 const HASTY_DEADLINE: Duration = Duration::from_millis(400);
 /// Longer than the leader is paused: a read that reached it is still waited for when it goes on.
 const PATIENT_DEADLINE: Duration = Duration::from_secs(6);
-/// A patient write goes to another node after this time, with its key. What it left at a paused one is read there later.
-const WRITE_TRY: Duration = Duration::from_secs(1);
+/// One try of a last read. It may find a node or a way to it that is still coming back; it is tried again for as long as nodes may take for that.
+const LAST_TRY: Duration = Duration::from_secs(2);
 /// Share of a session's operations that are writes.
 const SESSION_WRITES: f64 = 0.2;
 /// Share of the writes that expect a version that is known to have gone.
@@ -59,12 +63,6 @@ struct Register {
     latest: AtomicU32,
 }
 
-#[derive(Clone)]
-struct Way {
-    client: Client,
-    node: String,
-}
-
 struct Shared {
     registers: Vec<Register>,
     nodes: Vec<String>,
@@ -81,11 +79,21 @@ pub struct Clients {
     tasks: JoinSet<()>,
 }
 
-/// Two clients that read everywhere, with deadlines of their own.
+/// Clients that read everywhere, with deadlines of their own.
 #[derive(Clone)]
 struct Reader {
     patient: Client,
     hasty: Client,
+    last: Client,
+}
+
+/// How a read is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Patient,
+    Hasty,
+    /// At the end: the node itself has to answer, and sends it nowhere.
+    Last,
 }
 
 impl Reader {
@@ -102,6 +110,7 @@ impl Reader {
         Ok(Reader {
             patient: with(PATIENT_DEADLINE)?,
             hasty: with(HASTY_DEADLINE)?,
+            last: with(LAST_TRY)?,
         })
     }
 }
@@ -129,9 +138,7 @@ impl Clients {
             registers.push(register(cluster, seed, index).await?);
         }
         let nodes = cluster.node_names();
-        cluster
-            .wait_caught_up(&nodes, crate::harness::CAUGHT_UP_WITHIN)
-            .await?;
+        cluster.wait_caught_up(&nodes, CAUGHT_UP_WITHIN).await?;
         let shared = Arc::new(Shared {
             registers,
             nodes,
@@ -162,21 +169,34 @@ impl Clients {
         })
     }
 
-    /// Stops the clients, waits until each has ended its operation, and reads every register at every node once more.
+    /// Stops the clients and waits until each has ended its operation.
     ///
     /// # Errors
-    /// A client that panicked, or a last read that was not answered although all nodes run.
-    pub async fn finish(mut self) -> Result<()> {
+    /// A client that panicked; the others have ended, too.
+    pub async fn stop(&mut self) -> Result<()> {
         self.stop.send_replace(true);
+        let mut all = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            ended.context("a client of the history")?;
+            all = all.and(ended.context("a client of registers"));
         }
+        all
+    }
+
+    /// Reads every register at every node once more. All nodes must run and be level.
+    ///
+    /// # Errors
+    /// A read that was not answered, tried for as long as nodes may take to come back.
+    pub async fn read_everywhere(self) -> Result<(), Elapsed> {
         let clients = WRITERS + LINEARIZABLE_READERS + SESSIONS + LOCAL_READERS;
         let mut last = Worker::new(clients, &self.shared, self.reader);
         for node in self.shared.nodes.clone() {
             for person in 0..PERSONS {
-                let answered = last.read(person, &node, Level::Linearizable, false).await;
-                ensure!(answered, "{node} answers no linearizable read at the end");
+                let what = format!("a last linearizable read at {node}");
+                wait_for::condition(&what, CAUGHT_UP_WITHIN, async || {
+                    let answered = last.read(person, &node, Level::Linearizable, Manner::Last);
+                    answered.await
+                })
+                .await?;
             }
         }
         Ok(())
@@ -215,41 +235,6 @@ async fn register(cluster: &LocalCluster, seed: u64, index: usize) -> Result<Reg
     })
 }
 
-/// The options of writers: those that are told where the leader is, and those whose writes the nodes send on.
-fn both_options() -> [Options; 2] {
-    [false, true].map(|forward| Options {
-        try_timeout: WRITE_TRY,
-        forward,
-        ..access::call_options()
-    })
-}
-
-fn ways(cluster: &LocalCluster, principal: &str, nodes: &[&Node]) -> Result<Vec<Way>> {
-    let mut ways = Vec::new();
-    for options in both_options() {
-        let client = cluster.client_with(principal, nodes, options)?;
-        ways.extend(nodes.iter().map(|node| Way {
-            client: client.clone(),
-            node: node.name().to_owned(),
-        }));
-    }
-    Ok(ways)
-}
-
-fn ways_through(
-    cluster: &LocalCluster,
-    principal: &str,
-    learner: &Node,
-    voters: &[&Node],
-) -> Result<Vec<Way>> {
-    let nodes: Vec<&Node> = std::iter::once(learner)
-        .chain(voters.iter().copied())
-        .collect();
-    let mut all = ways(cluster, principal, &nodes)?;
-    all.retain(|way| way.node == learner.name());
-    Ok(all)
-}
-
 struct Worker {
     index: usize,
     shared: Arc<Shared>,
@@ -284,9 +269,14 @@ impl Worker {
                 let hasty = self.rng.random_bool(HASTY_WRITES);
                 self.write(person, hasty).await;
             } else {
-                let hasty = self.rng.random_bool(HASTY_READS);
+                let manner = if self.rng.random_bool(HASTY_READS) {
+                    Manner::Hasty
+                } else {
+                    Manner::Patient
+                };
                 let level = self.level_of(role);
-                self.read(person, &node, level, hasty).await;
+                // What is not served is counted.
+                let _ = self.read(person, &node, level, manner).await;
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -329,7 +319,7 @@ impl Worker {
         // Boxed: the future of a whole call with its tries is some 20 KiB.
         let submitted = Box::pin(way.client.submit_with(key, command, &options)).await;
         let returned = shared.recorder.now();
-        let (answer, redirected) = match submitted {
+        let (answer, redirected, place) = match submitted {
             Ok(submitted) => {
                 self.token = submitted.outcome.token.clone().into();
                 let redirected = submitted.stats.endpoint != way.node;
@@ -340,11 +330,16 @@ impl Worker {
                         .wrong(format!("outcome of a write: {result:?}"));
                     return;
                 };
-                (answer, redirected)
+                let place = Place {
+                    position: submitted.outcome.position,
+                    term: submitted.outcome.term,
+                    time_ms: submitted.outcome.time_ms,
+                };
+                (answer, redirected, Some(place))
             }
-            Err(error) if error.outcome_is_unknown() => (Answer::Unknown, false),
+            Err(error) if error.outcome_is_unknown() => (Answer::Unknown, false, None),
             Err(error) => {
-                shared.recorder.unserved("write", &reason(&error));
+                shared.recorder.unserved(WRITE, &reason(&error));
                 return;
             }
         };
@@ -362,12 +357,22 @@ impl Worker {
                 writing,
                 answer,
                 redirected,
+                place: place.filter(|_| matches!(answer, Answer::Accepted { .. })),
             }),
         });
     }
 
-    /// One read at one node; whether it was answered. A session's answer gives it its next token.
-    async fn read(&mut self, person: usize, node: &str, level: Level, hasty: bool) -> bool {
+    /// One read at one node. A session's answer gives it its next token.
+    ///
+    /// # Errors
+    /// Why it was not answered.
+    async fn read(
+        &mut self,
+        person: usize,
+        node: &str,
+        level: Level,
+        manner: Manner,
+    ) -> Result<(), String> {
         let shared = Arc::clone(&self.shared);
         let register = &shared.registers[person];
         let request = v1::GetPersonRequest {
@@ -376,14 +381,14 @@ impl Worker {
             )),
             consistency: Some(v1::Consistency {
                 level: Some(self.level_sent(level)),
-                forward: self.rng.random_bool(FORWARDED_READS),
+                forward: manner != Manner::Last && self.rng.random_bool(FORWARDED_READS),
             }),
             purpose: "history of reads and writes".to_owned(),
         };
-        let client = if hasty {
-            &self.reader.hasty
-        } else {
-            &self.reader.patient
+        let client = match manner {
+            Manner::Patient => &self.reader.patient,
+            Manner::Hasty => &self.reader.hasty,
+            Manner::Last => &self.reader.last,
         };
         let called = shared.recorder.now();
         let answered = Box::pin(client.get_person_from(node, request)).await;
@@ -391,8 +396,9 @@ impl Worker {
         let answer = match answered {
             Ok(read) => read.answer,
             Err(error) => {
-                shared.recorder.unserved(name(level), &reason(&error));
-                return false;
+                let reason = reason(&error);
+                shared.recorder.unserved(level.name(), &reason);
+                return Err(reason);
             }
         };
         let as_of = answer.as_of.unwrap_or_default();
@@ -403,7 +409,7 @@ impl Worker {
                 shared
                     .recorder
                     .wrong(format!("record read at position {position}: {what}"));
-                return true;
+                return Ok(());
             }
         };
         if level == Level::Session {
@@ -423,7 +429,7 @@ impl Worker {
                 position: as_of.position,
             }),
         });
-        true
+        Ok(())
     }
 
     fn level_sent(&self, level: Level) -> v1::consistency::Level {

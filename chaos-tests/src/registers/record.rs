@@ -41,6 +41,17 @@ pub struct Write {
     pub answer: Answer,
     /// Whether the client was led from the node that it went to first to another one.
     pub redirected: bool,
+    /// Where the log holds it; `None`: it was not accepted, as far as its client knows.
+    pub place: Option<Place>,
+}
+
+/// Where the log holds a write, as its answer said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub position: u64,
+    pub term: u64,
+    /// The leader's stamp, in milliseconds since 1970.
+    pub time_ms: i64,
 }
 
 /// How fresh a read was asked to be.
@@ -54,6 +65,22 @@ pub enum Level {
         bound: Option<Duration>,
     },
 }
+
+impl Level {
+    /// What a read of this level is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Linearizable => "linearizable read",
+            Level::Session => "session read",
+            Level::Local { .. } => "local read",
+        }
+    }
+}
+
+/// What a write is called.
+pub const WRITE: &str = "write";
+/// What is done to registers: [`WRITE`], and [`Level::name`] of each level.
+pub const KINDS: [&str; 4] = [WRITE, "linearizable read", "session read", "local read"];
 
 /// An answered read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +98,16 @@ pub struct Read {
 pub enum Act {
     Write(Write),
     Read(Read),
+}
+
+impl Act {
+    /// Which of [`KINDS`] it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Act::Write(_) => WRITE,
+            Act::Read(read) => read.level.name(),
+        }
+    }
 }
 
 /// One operation on one register.
@@ -153,6 +190,17 @@ impl Recorder {
         let seen = self.lock();
         let acknowledged = |operation: &&Operation| operation.acknowledged().is_some();
         seen.operations.iter().filter(acknowledged).count()
+    }
+
+    /// How many operations of each kind have been answered so far, by [`KINDS`].
+    pub fn answered(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::from(KINDS.map(|kind| (kind, 0)));
+        let seen = self.lock();
+        let answered = seen.operations.iter().filter(|one| one.returned.is_some());
+        for operation in answered {
+            *counts.entry(operation.act.kind()).or_default() += 1;
+        }
+        counts
     }
 
     pub fn seen(&self) -> Seen {

@@ -357,7 +357,8 @@ impl Events<'_> {
         let event = async || {
             late = cluster
                 .stop_nodes(std::slice::from_ref(&from), GRACE)
-                .await?;
+                .await?
+                .late;
             Ok(cluster.start_node(&from)?)
         };
         let (figures, took) = under_load(writers, event).await?;

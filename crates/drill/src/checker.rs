@@ -333,7 +333,7 @@ fn compare(
 }
 
 /// What differs between a promise and the version that stands for it; never the values.
-fn difference(pin: &Pin, promise: &Promise, found: &v1::PersonVersion) -> Option<String> {
+pub fn difference(pin: &Pin, promise: &Promise, found: &v1::PersonVersion) -> Option<String> {
     let provenance = found.provenance.clone().unwrap_or_default();
     let data = found.data.clone().unwrap_or_default();
     let mut wrong = Vec::new();

@@ -35,6 +35,7 @@ pub use error::ClusterError;
 pub use files::{BinaryError, Layout, find_banyand};
 pub use ports::{PortPolicy, PortsError, free_port};
 pub use process::Lifetime;
+pub use stopping::Stopped;
 
 use files::StateFile;
 use process::{Launch, NodeProcess, Starter};
@@ -268,7 +269,8 @@ impl LocalCluster {
     /// How a node ended that was started here and has ended by itself, for instance `exit status: 1`. `None`: it runs, or was ended by
     /// [`LocalCluster::kill`].
     pub fn ended_with(&mut self, name: &str) -> Option<String> {
-        self.processes.get_mut(name)?.ended_with()
+        let status = self.processes.get_mut(name)?.exit_status()?;
+        Some(status.to_string())
     }
 
     /// Ends one node with SIGKILL and reaps it.

@@ -23,6 +23,7 @@ use crate::observer::Observer;
 use crate::population;
 use crate::report::{self, Births, Drill, LocalRead, Report};
 use crate::site_down::{self, DrillError};
+use crate::workload::ClientPanicked;
 
 /// Marks a directory as one that a demonstration made and may remove.
 const MARKER: &str = ".banyan-demo";
@@ -111,6 +112,8 @@ pub enum DemoError {
     Import(#[from] ImportError),
     #[error(transparent)]
     Drill(#[from] DrillError),
+    #[error(transparent)]
+    Load(#[from] ClientPanicked),
 }
 
 /// Runs it all, writes the report, and stops the cluster unless it is kept.
@@ -180,7 +183,7 @@ pub async fn run(options: &Options, observer: &mut dyn Observer) -> Result<Finis
     write_report(&options.report, &report)?;
     if !options.keep {
         observer.phase("stopping the cluster");
-        for late in cluster.stop(Duration::from_secs(20)).await? {
+        for late in cluster.stop(Duration::from_secs(20)).await?.late {
             observer.note(&format!("{late} did not stop in time and was killed"));
         }
     }

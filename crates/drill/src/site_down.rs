@@ -13,7 +13,7 @@ use crate::digest::{self, Comparison};
 use crate::history::{self, History, Read, Write};
 use crate::observer::Observer;
 use crate::wait_for::{self, Elapsed};
-use crate::workload::{self, Mix, Workload};
+use crate::workload::{self, ClientPanicked, Mix, Workload};
 
 /// How the drill runs.
 #[derive(Debug, Clone)]
@@ -139,6 +139,8 @@ pub enum DrillError {
     },
     #[error(transparent)]
     Elapsed(#[from] Elapsed),
+    #[error(transparent)]
+    Load(#[from] ClientPanicked),
 }
 
 /// Runs the drill on a running cluster.
@@ -191,7 +193,7 @@ pub async fn run(
     ));
     tokio::time::sleep(options.after).await;
     let until = history.now();
-    workload.stop().await;
+    workload.stop().await?;
 
     let (verdict, digest, settled) = compare(
         cluster,

@@ -13,7 +13,7 @@ use banyan_wire::v1;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::access;
 use crate::commands::{self, Known};
@@ -75,6 +75,11 @@ pub struct Options {
     pub writes_each: Option<u64>,
 }
 
+/// A client of a load panicked: from then on its part of the load was missing.
+#[derive(Debug, thiserror::Error)]
+#[error("a client of the load panicked")]
+pub struct ClientPanicked(#[source] JoinError);
+
 /// Running clients.
 #[derive(Debug)]
 pub struct Workload {
@@ -110,14 +115,24 @@ impl Workload {
     }
 
     /// Waits until every client has done its writes.
-    pub async fn finished(mut self) {
-        while self.clients.join_next().await.is_some() {}
+    ///
+    /// # Errors
+    /// One of them panicked; the others have ended, too.
+    pub async fn finished(mut self) -> Result<(), ClientPanicked> {
+        let mut all = Ok(());
+        while let Some(ended) = self.clients.join_next().await {
+            all = all.and(ended.map_err(ClientPanicked));
+        }
+        all
     }
 
     /// Tells the clients to stop and waits until each has settled its last operation.
-    pub async fn stop(self) {
+    ///
+    /// # Errors
+    /// As [`Workload::finished`].
+    pub async fn stop(self) -> Result<(), ClientPanicked> {
         let _ = self.stop.send(true);
-        self.finished().await;
+        self.finished().await
     }
 }
 
@@ -364,4 +379,31 @@ fn pick<'a, T>(rng: &mut ChaCha8Rng, from: &'a [T]) -> Option<&'a T> {
 fn pick_other(rng: &mut ChaCha8Rng, nodes: &[String], not: &str) -> Option<String> {
     let others: Vec<&String> = nodes.iter().filter(|node| node.as_str() != not).collect();
     pick(rng, &others).map(|node| (*node).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn client_that_panicked_is_told_when_all_have_ended() {
+        let load = |panics: bool| {
+            let (stop, stopped) = watch::channel(false);
+            let mut clients = JoinSet::new();
+            for index in 0..3 {
+                let mut stopped = stopped.clone();
+                clients.spawn(async move {
+                    assert!(index > 0 || !panics, "on purpose");
+                    let _ = stopped.wait_for(|stopped| *stopped).await;
+                });
+            }
+            Workload {
+                history: History::new(),
+                stop,
+                clients,
+            }
+        };
+        load(false).stop().await.unwrap();
+        load(true).stop().await.unwrap_err();
+    }
 }

@@ -148,6 +148,17 @@ fn full_disk_refuses_what_grows_and_still_takes_the_rest() {
     disk.write(inode, 0, b"T", NOW).unwrap();
     disk.sync_file(inode).unwrap();
     disk.unlink(ROOT, OsStr::new("wal"), false).unwrap();
+    let refused = |disk: &Disk| -> Vec<_> {
+        let each = disk.refused().iter();
+        each.map(|(name, count)| (name.to_string_lossy().into_owned(), *count))
+            .collect()
+    };
+    let told = [("new".to_owned(), 1), ("wal".to_owned(), 2)];
+    assert_eq!(refused(&disk), told);
+    disk.set_full(false);
+    assert_eq!(refused(&disk), told);
+    disk.set_full(true);
+    assert_eq!(refused(&disk), []);
     disk.set_full(false);
     disk.make_file(ROOT, OsStr::new("new"), MAKER, NOW).unwrap();
 }

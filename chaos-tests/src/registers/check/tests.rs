@@ -1,7 +1,7 @@
 //! The checks must be able to fail: one history that keeps every promise, and the same one with one bug at a time.
 
 use super::*;
-use crate::registers::record::Write;
+use crate::registers::record::{Place, Write};
 
 const WRITER: usize = 0;
 const OTHER_WRITER: usize = 1;
@@ -37,6 +37,14 @@ fn write(
         writing,
         answer,
         redirected: false,
+        place: match answer {
+            Answer::Accepted { version } => Some(Place {
+                position: u64::from(version) * 10,
+                term: 1,
+                time_ms: 0,
+            }),
+            Answer::Conflict | Answer::Unknown => None,
+        },
     });
     operation(client, times.0, returned, act)
 }
@@ -211,6 +219,22 @@ fn answer_outside_the_bound_that_was_asked_for_is_caught() {
             "{findings:?}"
         );
     }
+}
+
+#[test]
+fn session_that_does_not_see_its_own_write_of_another_register_is_caught() {
+    let mut own = write(SESSION, (205, 209), 1, 21, accepted(5));
+    own.person = 1;
+    let mut operations = sound();
+    operations.insert(13, own);
+    let findings = check(&operations);
+    // The read of the first register at 210 is of position 40, and the write was at 50.
+    assert!(
+        findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::WentBack { position: 50, .. })),
+        "{findings:?}"
+    );
 }
 
 #[test]

@@ -156,6 +156,7 @@ async fn stop(global: &Global, down: &Down) -> Result<Exit, Failure> {
             .stop(Duration::from_secs(down.grace))
             .await
             .map_err(|error| cluster_failure(&error))?
+            .late
     };
     let shape = Stopped {
         dry_run: down.dry_run,

@@ -137,6 +137,7 @@ pub(crate) fn drill_failure(error: DrillError) -> Failure {
             failure
         }
         error @ DrillError::Elapsed(_) => Failure::because(Exit::Unavailable, &error),
+        error @ DrillError::Load(_) => Failure::because(Exit::Fault, &error),
     }
 }
 

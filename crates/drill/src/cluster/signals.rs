@@ -70,16 +70,21 @@ mod tests {
     use banyan_topology::Topology;
 
     use super::super::process::Starter;
-    use super::super::{Layout, Lifetime};
+    use super::super::{Layout, Lifetime, Stopped};
     use super::*;
     use crate::wait_for;
 
     const WITHIN: Duration = Duration::from_secs(30);
+    /// For processes that end at once when they are asked, on a machine under load.
+    const GRACE: Duration = Duration::from_secs(5);
 
-    /// Seven nodes of which none runs yet. Their program sleeps: signals are all that is asked of it.
-    fn cluster(folder: &Path) -> LocalCluster {
+    /// A program that sleeps: signals are all that is asked of it.
+    const SLEEPS: &str = "#!/bin/sh\nexec sleep 600\n";
+
+    /// Seven nodes of which none runs yet, with a program of the test's own.
+    fn cluster(folder: &Path, program: &str) -> LocalCluster {
         let banyand = folder.join("banyand");
-        fs::write(&banyand, "#!/bin/sh\nexec sleep 600\n").unwrap();
+        fs::write(&banyand, program).unwrap();
         fs::set_permissions(&banyand, fs::Permissions::from_mode(0o755)).unwrap();
         let topology = Topology::parse(include_str!("../../../../cluster/local.toml"));
         let topology = topology.unwrap().topology;
@@ -126,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn only_a_node_that_runs_is_paused_or_goes_on() {
         let folder = tempfile::tempdir().unwrap();
-        let mut cluster = cluster(folder.path());
+        let mut cluster = cluster(folder.path(), SLEEPS);
         let (name, idle) = ("central-1", "central-2");
         cluster.start_node(name).unwrap();
         cluster.pause_node(name).unwrap();
@@ -149,6 +154,54 @@ mod tests {
         let dead = [name.to_owned(), idle.to_owned()];
         cluster.send_kill(&dead).unwrap();
         cluster.kill(&dead).await.unwrap();
-        assert!(cluster.stop_nodes(&dead, WITHIN).await.unwrap().is_empty());
+        let stopped = cluster.stop_nodes(&dead, WITHIN).await.unwrap();
+        assert_eq!(stopped, Stopped::default());
+    }
+
+    #[tokio::test]
+    async fn stop_tells_of_every_node_how_it_ended() {
+        // By the folder of its configuration: one ends in order, one with a code of its own, one by itself, one not at all.
+        let program = r#"#!/bin/sh
+case "$2" in
+*/central-1/*) trap 'exit 0' TERM ;;
+*/central-2/*) trap 'exit 10' TERM ;;
+*/recovery-1/*) exit 3 ;;
+*) trap '' TERM ;;
+esac
+echo ready >"$2.ready"
+while :; do sleep 0.01; done
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        let mut cluster = cluster(folder.path(), program);
+        let nodes = ["central-1", "central-2", "recovery-1", "recovery-2"].map(str::to_owned);
+        for node in &nodes {
+            cluster.start_node(node).unwrap();
+        }
+        let by_itself = &nodes[2];
+        wait_for::condition("what each node does first", WITHIN, async || {
+            let ready = |node: &&String| {
+                let config = cluster.layout.node_config(node);
+                config.with_added_extension("ready").exists()
+            };
+            let traps = nodes.iter().filter(ready).count();
+            let ended = cluster.ended_with(by_itself);
+            match (traps, &ended) {
+                (3, Some(_)) => Ok(()),
+                now => Err(format!("{now:?}")),
+            }
+        })
+        .await
+        .unwrap();
+        // Two end at once; the grace is for the one that never does.
+        let stopped = cluster.stop_nodes(&nodes, GRACE).await.unwrap();
+        assert_eq!(stopped.late, ["recovery-2"]);
+        let codes: Vec<_> = stopped
+            .ended
+            .iter()
+            .map(|(name, status)| (name.as_str(), status.code()))
+            .collect();
+        let expected = [("central-1", 0), ("central-2", 10), ("recovery-1", 3)];
+        assert_eq!(codes, expected.map(|(name, code)| (name, Some(code))));
+        assert_eq!(cluster.running(), Vec::<String>::new());
     }
 }

@@ -127,8 +127,8 @@ impl LocalCluster {
 
     fn first_ended(&mut self, nodes: &[String]) -> Option<(String, String)> {
         nodes.iter().find_map(|name| {
-            let process = self.processes.get_mut(name)?;
-            process.ended_with().map(|how| (name.clone(), how))
+            let how = self.ended_with(name)?;
+            Some((name.clone(), how))
         })
     }
 }

@@ -103,7 +103,7 @@ pub(super) async fn register_births(
         Workload::start(history.clone(), load, &reader, |_| cluster.client(&centre))
     };
     let started = Instant::now();
-    start(load.clone())?.finished().await;
+    start(load.clone())?.finished().await?;
     if rest > 0 {
         let last = workload::Options {
             clients: 1,
@@ -111,7 +111,7 @@ pub(super) async fn register_births(
             seed: options.seed ^ 0xB12,
             ..load
         };
-        start(last)?.finished().await;
+        start(last)?.finished().await?;
     }
     let born = Born {
         writes: history.writes(),
