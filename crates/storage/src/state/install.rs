@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::checkpoint::{CheckpointManifest, ManifestError, VerifyError, verify};
 use super::core::Core;
 use super::generation::{Generation, generation_directory, write_pointer};
+use super::inbox::InboxHold;
 use super::view::{Applied, ReadView};
 use crate::fault::{Fault, FaultCell};
 use crate::files;
@@ -56,6 +57,9 @@ pub enum InstallError {
     /// RocksDB cannot open it, or it holds another position than its manifest says.
     #[error("checkpoint cannot be used: {0}")]
     Unusable(String),
+    /// Another one is being received, verified or installed: there is one at a time. Try again when it has ended.
+    #[error("another checkpoint is being received or installed")]
+    Busy,
     /// A file of the checkpoint could not be received.
     #[error("checkpoint file could not be received")]
     Receive(#[source] io::Error),
@@ -71,12 +75,14 @@ impl From<ManifestError> for InstallError {
 }
 
 /// A checkpoint that is being received into a directory of its own. What is there already stays when receiving begins again
-/// with the same manifest, so that a broken transfer resumes; opening the store removes it.
+/// with the same manifest, so that a broken transfer resumes. It goes when another checkpoint is begun, when the state has come as far
+/// without it, or when the store is opened.
 #[derive(Debug)]
 pub struct Incoming {
     directory: PathBuf,
     manifest: CheckpointManifest,
     fault: FaultCell,
+    hold: InboxHold,
 }
 
 /// A checkpoint that was received whole, compared with its manifest and synced: what
@@ -85,6 +91,7 @@ pub struct Incoming {
 pub struct VerifiedCheckpoint {
     directory: PathBuf,
     manifest: CheckpointManifest,
+    _hold: InboxHold,
 }
 
 impl VerifiedCheckpoint {
@@ -99,12 +106,16 @@ impl Incoming {
     pub(super) fn begin(core: &Core, manifest: CheckpointManifest) -> Result<Self, InstallError> {
         manifest.check()?;
         let name = blake3::hash(&manifest.encode()).to_hex();
-        let directory = core.paths.incoming.join(name.get(..32).unwrap_or_default());
-        fs::create_dir_all(&directory).map_err(InstallError::Receive)?;
+        let (directory, hold) = core
+            .inbox()
+            .begin(name.get(..32).unwrap_or_default(), manifest.index)
+            .map_err(InstallError::Receive)?
+            .ok_or(InstallError::Busy)?;
         Ok(Self {
             directory,
             manifest,
             fault: core.fault.clone(),
+            hold,
         })
     }
 
@@ -188,20 +199,14 @@ impl Incoming {
         Ok(VerifiedCheckpoint {
             directory: self.directory,
             manifest: self.manifest,
+            _hold: self.hold,
         })
-    }
-
-    /// Gives up and removes what was received.
-    ///
-    /// # Errors
-    /// The error of the system.
-    pub fn discard(self) -> io::Result<()> {
-        files::remove_directory(&self.directory)
     }
 }
 
-/// Installs what was received, verified and synced. Runs on the apply thread: nothing is applied meanwhile.
-pub(super) fn install(core: &Core, verified: &VerifiedCheckpoint) -> Result<Applied, InstallError> {
+/// Installs what was received, verified and synced. Runs on the apply thread: nothing is applied meanwhile. Takes it by value, so that the
+/// next one can be received as soon as whoever asked is answered; what is too old is removed by the upkeep thread.
+pub(super) fn install(core: &Core, verified: VerifiedCheckpoint) -> Result<Applied, InstallError> {
     core.fault.check()?;
     let manifest = &verified.manifest;
     let root = &core.paths.state;

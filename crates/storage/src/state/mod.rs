@@ -14,6 +14,7 @@ mod core;
 mod decide;
 mod digest;
 mod generation;
+mod inbox;
 mod install;
 mod markers;
 mod readers;
