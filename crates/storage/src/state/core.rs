@@ -101,8 +101,10 @@ impl Core {
     /// Flushes all families at once and remembers how far the state is durable.
     pub(super) fn flush(&self) -> Result<Option<Applied>, Fault> {
         self.fault.check()?;
-        let generation = self.current();
+        // The position first. If a snapshot is installed in between, the new generation is flushed, which holds at least this position; the
+        // other way round the old one would be flushed and a position called durable that only the new one's memory may hold.
         let applied = self.applied();
+        let generation = self.current();
         if self.published().durable == applied {
             return Ok(applied);
         }
