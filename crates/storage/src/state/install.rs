@@ -15,10 +15,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::checkpoint::{CheckpointManifest, ManifestError, VerifyError, verify};
+use super::checkpoint::{CheckpointManifest, ManifestError};
 use super::core::Core;
 use super::generation::{Generation, generation_directory, write_pointer};
 use super::inbox::InboxHold;
+use super::verify::{VerifyError, verify_file};
 use super::view::{Applied, ReadView};
 use crate::fault::{Fault, FaultCell};
 use crate::files;
@@ -43,7 +44,7 @@ pub enum InstallStep {
 /// Why a checkpoint was not installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// What was received does not match its manifest. Receive it again.
+    /// What was received does not match its manifest, and was removed. Receive it again.
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// The checkpoint is older than the state.
@@ -185,13 +186,14 @@ impl Incoming {
     }
 
     /// Compares what was received with the manifest, so that a damaged transfer is found before anyone relies on it, and makes it
-    /// durable. Reads and syncs everything; blocks, for as long as the disk takes, and so belongs on a thread that nobody waits for.
+    /// durable. Files that differ are removed: [`needs`](Self::needs) names them again when the same checkpoint is begun again. Reads and syncs everything; blocks, for as long as the disk takes, and so belongs on a thread that nobody waits for.
     ///
     /// # Errors
-    /// [`InstallError::Verify`]; [`InstallError::Fault`] if a sync failed: the node must stop, as after every failed sync.
+    /// [`InstallError::Verify`] for the first file that differs; [`InstallError::Receive`] if one could not be removed;
+    /// [`InstallError::Fault`] if a sync failed: the node must stop, as after every failed sync.
     pub fn verified(self) -> Result<VerifiedCheckpoint, InstallError> {
         self.fault.check()?;
-        verify(&self.directory, &self.manifest)?;
+        self.remove_damaged()?;
         files::sync_all_in(&self.directory).map_err(|error| {
             let cause = format!("sync of a received checkpoint: {error}");
             self.fault.set(Fault::new("state", cause))
@@ -201,6 +203,26 @@ impl Incoming {
             manifest: self.manifest,
             _hold: self.hold,
         })
+    }
+
+    /// Removes every file that differs from the manifest, and returns the first difference as the error. Left in place they would have their full
+    /// length, would not be asked for again, and the same checkpoint would be refused for ever.
+    fn remove_damaged(&self) -> Result<(), InstallError> {
+        let mut first = None;
+        for file in &self.manifest.files {
+            let Err(error) = verify_file(&self.directory, file) else {
+                continue;
+            };
+            tracing::warn!(%error, "removing a received file that does not match the manifest");
+            match fs::remove_file(self.directory.join(&file.name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(InstallError::Receive(error));
+                }
+                _ => {}
+            }
+            first.get_or_insert(error);
+        }
+        first.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 

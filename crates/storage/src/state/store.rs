@@ -87,7 +87,7 @@ impl StateStore {
         // After recovery: what an interrupted installation, transfer or checkpoint has left is of no use.
         generation::remove_others(&paths.state, generation.number).map_err(io_error)?;
         let inbox = Inbox::open(paths.incoming.clone()).map_err(io_error)?;
-        let checkpoints = checkpoint::load(&paths.checkpoints).map_err(io_error)?;
+        let checkpoints = checkpoint::load(&paths.checkpoints, &fault).map_err(io_error)?;
         let mut hashes = HashCache::default();
         for checkpoint in &checkpoints {
             let manifest = checkpoint.manifest();

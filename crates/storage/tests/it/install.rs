@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use banyan_domain::Position;
 use banyan_storage::{
-    Applied, Checkpoint, CheckpointManifest, FORMAT_VERSION, Incoming, InstallError, InstallStep,
-    StoreOptions, Stores, VerifyError,
+    Applied, Checkpoint, CheckpointFile, CheckpointManifest, EntryKind, FORMAT_VERSION, Incoming,
+    InstallError, InstallStep, StateEntry, StoreOptions, Stores, VerifyError,
 };
 
 use crate::crash::spawn;
@@ -235,17 +236,17 @@ fn a_broken_transfer_resumes_where_it_broke_off() {
 #[test]
 fn a_damaged_checkpoint_is_refused_and_the_old_state_stays() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (_donor, checkpoint) = donor(one.path());
+    let (donor, checkpoint) = donor(one.path());
     let stores = receiver(two.path());
     let old = stores.state.digest_now().unwrap();
     let incoming = transfer(&stores, &checkpoint);
-    let file = checkpoint
-        .manifest()
-        .files
-        .iter()
-        .position(|file| file.name.ends_with(".sst"))
-        .unwrap();
-    incoming.write(file, 10, b"damage").unwrap();
+    let tables: Vec<_> = (0..checkpoint.manifest().files.len())
+        .filter(|file| checkpoint.manifest().files[*file].name.ends_with(".sst"))
+        .collect();
+    let damaged = [tables[0], tables[1]];
+    for file in damaged {
+        incoming.write(file, 10, b"damage").unwrap();
+    }
     let error = install(&stores, incoming).unwrap_err();
     assert!(
         matches!(error, InstallError::Verify(VerifyError::Checksum { .. })),
@@ -253,6 +254,51 @@ fn a_damaged_checkpoint_is_refused_and_the_old_state_stays() {
     );
     assert_eq!(stores.state.digest_now().unwrap(), old);
     assert!(stores.fault().get().is_none(), "the node goes on");
+
+    // What was damaged, and only that, is asked for again.
+    let incoming = stores
+        .state
+        .begin_install(checkpoint.manifest().clone())
+        .unwrap();
+    assert_eq!(incoming.needs().unwrap(), damaged.map(|file| (file, 0)));
+    drop(incoming);
+    let incoming = transfer(&stores, &checkpoint);
+    install(&stores, incoming).unwrap();
+    assert_eq!(
+        stores.state.digest_now().unwrap(),
+        donor.state.digest_now().unwrap()
+    );
+}
+
+#[test]
+fn a_checkpoint_that_is_doubted_is_proven_or_a_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stores, checkpoint) = donor(directory.path());
+    checkpoint.prove().unwrap();
+    // A later one of the same files, whose checksums are known by now; one of them rots.
+    let next = StateEntry {
+        position: Position {
+            term: checkpoint.manifest().term,
+            index: 121,
+        },
+        kind: EntryKind::Blank,
+    };
+    run(&stores, &[next]);
+    let later = stores.state.checkpoint().wait().unwrap();
+    let table = |file: &&CheckpointFile| file.name.ends_with(".sst");
+    let name = &later.manifest().files.iter().find(table).unwrap().name;
+    let path = later.directory().join(name);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[10] ^= 1;
+    // Not through the link: the state's own file stays as it is.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let fault = later.prove().unwrap_err();
+    assert!(
+        fault.to_string().contains("does not match its checksum"),
+        "{fault}"
+    );
+    assert_eq!(stores.fault().get().unwrap().cause, fault.cause);
 }
 
 #[test]
