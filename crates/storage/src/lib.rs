@@ -12,6 +12,7 @@
 //!           /checkpoints/<p>/    checkpoints at position p, each with `banyan-manifest.json`
 //!           /incoming/           checkpoints that are being received
 //!           /journal/            node-local records; WAL, synced
+//!           /journal.watermark   the newest access record known to be synced
 //! ```
 //!
 //! Rules that hold everywhere in this crate:
@@ -29,6 +30,7 @@ mod identity;
 mod journal;
 mod lock;
 mod log;
+mod mark;
 mod metrics;
 mod options;
 mod pending;

@@ -63,6 +63,22 @@ pub enum OpenError {
         /// What was looked for.
         path: PathBuf,
     },
+    /// The directory has its identity but not its journal. The access records in it are kept by law: the node must not number them anew.
+    #[error("the journal of a formed data directory is gone: {} is missing", path.display())]
+    JournalGone {
+        /// What was looked for.
+        path: PathBuf,
+    },
+    /// Access records that had been synced are gone: the journal is damaged before its tail, or an older copy lies in its place.
+    #[error(
+        "journal ends at access record {found}, but record {synced} had been synced: the journal is damaged before its tail"
+    )]
+    AccessRecordsLost {
+        /// The newest record that the journal knows of; zero: none.
+        found: u64,
+        /// The newest record known to be synced.
+        synced: u64,
+    },
     /// A stored value is damaged.
     #[error(transparent)]
     Damaged(#[from] Fault),
@@ -103,7 +119,7 @@ impl Stores {
     ///
     /// # Errors
     /// See [`OpenError`]: a directory without identity that may not be formed, another cluster's, node's or format's directory, one in use,
-    /// a log that is gone, damaged records, or an IO error.
+    /// a log or a journal that is gone, damaged records, or an IO error.
     pub fn open(
         directory: &Path,
         identity: &Identity,
@@ -152,7 +168,13 @@ impl Stores {
             log.clone(),
             forming,
         )?;
-        let journal = Journal::open(&directory.join("journal"), options, &shared, fault.clone())?;
+        let journal = Journal::open(
+            &directory.join("journal"),
+            options,
+            &shared,
+            fault.clone(),
+            forming,
+        )?;
         if forming {
             // A first synced group: an empty log can then be told from one that was emptied.
             first_group(&log).map_err(io_error(&directory.join("log")))?;

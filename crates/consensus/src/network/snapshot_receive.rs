@@ -5,7 +5,7 @@
 
 use std::{fmt::Display, io, sync::Arc, time::Duration};
 
-use banyan_storage::{CheckpointManifest, Incoming};
+use banyan_storage::{CheckpointManifest, Incoming, InstallError, VerifyError};
 use banyan_wire::internal_v1::{self as wire, snapshot_answer, snapshot_frame};
 use openraft::{Raft, Snapshot, base::BoxStream, storage::RaftStateMachine};
 use openraft_rt::{AsyncRuntime, Select2};
@@ -176,8 +176,10 @@ where
 {
     // Verified and synced before openraft sees it: nothing is applied while it is installed, and to openraft a failed installation is a failed disk, and the node would stop because
     // of a file that was damaged at the sender or on the way.
-    let verified = blocking::<R, _, _>(move || incoming.verified());
-    let verified = while_alive::<R, _>(Box::pin(verified), answers).await?;
+    let verified = blocking::<R, _, io::Error>(move || Ok(incoming.verified()));
+    let verified = while_alive::<R, _>(Box::pin(verified), answers)
+        .await?
+        .map_err(|error| not_verified(&error))?;
     let snapshot = Snapshot {
         meta,
         snapshot: SnapshotHandle::Received(verified),
@@ -187,6 +189,15 @@ where
     response
         .map(|response| response.vote)
         .map_err(|fatal| Status::unavailable(fatal.to_string()))
+}
+
+/// Content that is not what the manifest says has a status of its own: the sender then reads its own files, since only that tells where they
+/// went wrong.
+fn not_verified(error: &InstallError) -> Status {
+    match error {
+        InstallError::Verify(VerifyError::Checksum { .. }) => Status::data_loss(error.to_string()),
+        _ => Status::internal(error.to_string()),
+    }
 }
 
 /// Waits for long work and shows signs of life to the sender meanwhile.

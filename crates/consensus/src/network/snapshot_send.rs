@@ -12,6 +12,7 @@ use openraft::{
 use openraft_rt::AsyncRuntime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
 
 use crate::{
     network::{
@@ -64,6 +65,9 @@ pub(crate) async fn send<R: AsyncRuntime>(
         let answer = match R::timeout(idle, answers.message()).await {
             Ok(Ok(Some(answer))) => answer,
             Ok(Ok(None)) => return Err(broken("the receiver ended the transfer without a result")),
+            Ok(Err(status)) if status.code() == Code::DataLoss => {
+                return Err(doubted::<R>(checkpoint, &status).await.into());
+            }
             Ok(Err(status)) => return Err(refused(&status).into()),
             Err(_elapsed) => {
                 return Err(unreachable(format!("the receiver was silent for {idle:?}")).into());
@@ -86,6 +90,27 @@ pub(crate) async fn send<R: AsyncRuntime>(
             }
             Some(snapshot_answer::Kind::Progress(_)) | None => {}
         }
+    }
+}
+
+/// The receiver found content that is not what the manifest says, and removed it. If it is wrong here as well, no receiver will ever take it: the
+/// store sets its fault, this node stops, and the next leader sends its own. Else openraft tries again after a pause, and what the receiver
+/// removed is sent anew.
+async fn doubted<R: AsyncRuntime>(
+    checkpoint: Checkpoint,
+    status: &Status,
+) -> RPCError<TypeConfig<R>> {
+    // Not on the runtime: it may be a hundred gigabytes.
+    match R::spawn_blocking(move || checkpoint.prove()).await {
+        Ok(Ok(())) => {
+            tracing::warn!(
+                reason = status.message(),
+                "a receiver found a damaged file in a snapshot that is whole here: it is sent again"
+            );
+            refused(status)
+        }
+        Ok(Err(fault)) => unreachable(format!("the snapshot is damaged here: {fault}")),
+        Err(error) => unreachable(format!("the snapshot could not be verified: {error}")),
     }
 }
 

@@ -17,4 +17,5 @@ mod recovery;
 mod replication;
 mod script;
 mod skewed_clocks;
+mod snapshots;
 mod suite;

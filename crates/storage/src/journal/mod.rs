@@ -24,6 +24,7 @@ use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions};
 use crate::codec::{self, Kind};
 use crate::fault::{Fault, FaultCell};
 use crate::lock::Hold;
+use crate::mark::SyncedMark;
 use crate::metrics::{JournalMetrics, LatencyCounter};
 use crate::options::{Shared, StoreOptions};
 use crate::pending::{Answer, Pending};
@@ -115,16 +116,32 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
+    /// Opens the journal in `directory`. `forming` allows to make it: otherwise one that is not there is a lost one. So is one that knows less
+    /// than the mark beside it, or whose totals and records disagree: its numbers would begin anew, and records would be overwritten.
     pub(crate) fn open(
         directory: &Path,
         options: &StoreOptions,
         shared: &Shared,
         fault: FaultCell,
+        forming: bool,
     ) -> Result<Self, OpenError> {
+        let io_error = |source| OpenError::Io {
+            path: directory.to_owned(),
+            source,
+        };
         let database_error = |source| OpenError::Database {
             store: "journal",
             source,
         };
+        if !forming {
+            let path = directory.join("CURRENT");
+            if !path.try_exists().map_err(io_error)? {
+                return Err(OpenError::JournalGone { path });
+            }
+        }
+        // It may be missing: earlier releases wrote none.
+        let mark = directory.with_extension("watermark");
+        let (mark, synced) = SyncedMark::open(&mark).map_err(io_error)?;
         let database = options.journal_database(shared);
         let families = [DEFAULT_COLUMN_FAMILY_NAME, MARKERS].map(|name| (name, database.clone()));
         let db = DB::open_cf_with_opts(&database, directory, families).map_err(database_error)?;
@@ -144,6 +161,11 @@ impl Journal {
             Some(value) => Totals::decode(&value)
                 .map_err(|cause| OpenError::Damaged(Fault::new("journal", cause)))?,
         };
+        let found = totals.next.saturating_sub(1);
+        if found < synced {
+            return Err(OpenError::AccessRecordsLost { found, synced });
+        }
+        check_newest(&db, totals).map_err(OpenError::Damaged)?;
         let core = Arc::new(Core {
             db,
             totals: Mutex::new(totals),
@@ -155,14 +177,11 @@ impl Journal {
             _hold: shared.hold(),
         });
         let (sender, receiver) = sync_channel(QUEUE);
-        let writer = writer::Writer::new(Arc::clone(&core));
+        let writer = writer::Writer::new(Arc::clone(&core), mark);
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || writer::run(writer, &receiver))
-            .map_err(|source| OpenError::Io {
-                path: directory.to_owned(),
-                source,
-            })?;
+            .map_err(io_error)?;
         Ok(Self(Arc::new(Inner {
             core,
             jobs: Mutex::new(Some(sender)),
@@ -205,11 +224,7 @@ impl Journal {
             && let Some((key, value)) = iterator.item()
         {
             let fail = |cause: String| core.fault.set(Fault::new("journal", cause));
-            let sequence = key
-                .get(1..)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(u64::from_be_bytes)
-                .ok_or_else(|| fail("key of an access record has a wrong length".to_owned()))?;
+            let sequence = sequence_of(key).map_err(fail)?;
             let bytes = codec::open(Kind::JournalRecord, key, value)
                 .map_err(|error| fail(format!("access record {sequence}: {error}")))?;
             records.push(AccessRecord {
@@ -297,6 +312,39 @@ impl Totals {
 fn markers(db: &DB) -> Result<&ColumnFamily, Fault> {
     db.cf_handle(MARKERS)
         .ok_or_else(|| Fault::new("journal", "the family of markers is not open"))
+}
+
+/// Refuses a journal whose newest record is not the one before the next of `totals`: both are written in one batch.
+fn check_newest(db: &DB, totals: Totals) -> Result<(), Fault> {
+    let fail = |cause: String| Fault::new("journal", cause);
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(vec![ACCESS]);
+    options.set_iterate_upper_bound(vec![ACCESS + 1]);
+    let mut iterator = db.raw_iterator_opt(options);
+    iterator.seek_to_last();
+    let newest = iterator.key().map(sequence_of).transpose().map_err(fail)?;
+    iterator.status().map_err(|error| fail(error.to_string()))?;
+    let expected = (totals.next > totals.first).then(|| totals.next - 1);
+    if newest == expected {
+        return Ok(());
+    }
+    let named = |sequence: Option<u64>| match sequence {
+        Some(sequence) => format!("record {sequence}"),
+        None => "no record".to_owned(),
+    };
+    Err(fail(format!(
+        "its totals say that {} is the newest, but {} is",
+        named(expected),
+        named(newest)
+    )))
+}
+
+/// The sequence of the record under `key`.
+fn sequence_of(key: &[u8]) -> Result<u64, String> {
+    key.get(1..)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u64::from_be_bytes)
+        .ok_or_else(|| "key of an access record has a wrong length".to_owned())
 }
 
 fn access_key(sequence: u64) -> [u8; 9] {

@@ -10,6 +10,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 use super::{AppendError, Core, Job, TOTALS_KEY, Totals, access_key};
 use crate::codec::{self, Kind};
 use crate::fault::Fault;
+use crate::mark::SyncedMark;
 
 /// Records in one group at most.
 const GROUP_MAX: usize = 1_024;
@@ -22,17 +23,20 @@ const WARNING_PERCENT: u64 = 80;
 
 pub(super) struct Writer {
     core: Arc<Core>,
+    /// The newest record known to be synced.
+    mark: SyncedMark,
     synced: WriteOptions,
     warned: bool,
     refusing: bool,
 }
 
 impl Writer {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    pub(super) fn new(core: Arc<Core>, mark: SyncedMark) -> Self {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         let mut writer = Self {
             core,
+            mark,
             synced,
             warned: false,
             refusing: false,
@@ -73,6 +77,9 @@ impl Writer {
             .write_opt(batch, &self.synced)
             .map_err(|error| error.to_string())?;
         self.core.sync.add(started.elapsed());
+        self.mark
+            .advance(totals.next - 1)
+            .map_err(|error| format!("synced mark: {error}"))?;
         self.core.appended.fetch_add(appended, Ordering::Relaxed);
         *self.core.totals() = totals;
         self.watch(totals.bytes);
@@ -141,6 +148,9 @@ pub(super) fn run(mut writer: Writer, jobs: &Receiver<Job>) {
                 }
             }
         }
+    }
+    if let Err(error) = writer.mark.sync() {
+        tracing::warn!(%error, "synced mark of the journal could not be synced at close");
     }
 }
 

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::core::Core;
-use super::mark::SyncedMark;
 use super::recovery::encode_entry;
 use super::schema::{Marker, entry_key, marker_key};
 use super::store::{LogDone, LogRecord};
 use crate::codec::{self, Kind};
 use crate::fault::Fault;
+use crate::mark::SyncedMark;
 
 /// Jobs in one group at most: bounds the time until the first of them is answered.
 const GROUP_JOBS_MAX: usize = 1_024;

@@ -7,12 +7,10 @@
 //! * `read`: entries from memory and from the database, without gaps.
 //! * `recovery`: reads the log once at open.
 //! * `budget`: the bytes that may wait for the flusher.
-//! * `mark`: the file that says which group was last known to be synced.
 
 mod budget;
 mod core;
 mod flusher;
-mod mark;
 mod read;
 mod recovery;
 mod schema;

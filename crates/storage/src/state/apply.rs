@@ -92,7 +92,7 @@ pub(super) fn run(core: &Core, jobs: &Receiver<ApplyJob>, digests: &SyncSender<D
             ApplyJob::Install { verified, answer } => {
                 core.counters.queued.fetch_sub(1, Ordering::Relaxed);
                 // Whoever asked may have stopped waiting.
-                let _ = answer.send(install::install(core, &verified));
+                let _ = answer.send(install::install(core, verified));
             }
             ApplyJob::Apply { entries, answer } => {
                 let mut commands = count(&entries);

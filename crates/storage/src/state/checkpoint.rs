@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use banyan_domain::Position;
 use bytes::Bytes;
@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::generation::{Generation, families};
+use super::verify::{VerifyError, verify};
 use super::view::{Applied, ReadView};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCell};
 use crate::files;
 use crate::identity::FORMAT_VERSION;
 
@@ -147,39 +148,6 @@ pub enum ManifestError {
     },
 }
 
-/// Why the files of a checkpoint do not match its manifest.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The manifest itself is refused.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// A file could not be read.
-    #[error("checkpoint file {name:?} could not be read")]
-    Io {
-        /// The file's name.
-        name: String,
-        /// The error of the system.
-        #[source]
-        source: io::Error,
-    },
-    /// A file has another size.
-    #[error("checkpoint file {name:?} has {found} bytes instead of {expected}")]
-    Size {
-        /// The file's name.
-        name: String,
-        /// Bytes found.
-        found: u64,
-        /// Bytes in the manifest.
-        expected: u64,
-    },
-    /// A file has other content.
-    #[error("checkpoint file {name:?} does not match its checksum")]
-    Checksum {
-        /// The file's name.
-        name: String,
-    },
-}
-
 /// A checkpoint on disk. While one of its clones lives, its files stay.
 #[derive(Clone, Debug)]
 pub struct Checkpoint(Arc<Pinned>);
@@ -188,6 +156,9 @@ pub struct Checkpoint(Arc<Pinned>);
 struct Pinned {
     directory: PathBuf,
     manifest: CheckpointManifest,
+    fault: FaultCell,
+    /// Whether every file was found to match the manifest after a receiver had doubted one.
+    proven: Mutex<bool>,
 }
 
 impl Checkpoint {
@@ -226,6 +197,37 @@ impl Checkpoint {
     /// [`VerifyError`].
     pub fn verify(&self) -> Result<(), VerifyError> {
         verify(&self.0.directory, &self.0.manifest)
+    }
+
+    /// Compares every file with the manifest because a receiver found other content; once for each checkpoint, however many doubt it. What
+    /// does not match is a fault: the tables of a checkpoint are links to the state's own. Reads everything; blocks.
+    ///
+    /// # Errors
+    /// The sticky fault: the node must stop.
+    pub fn prove(&self) -> Result<(), Fault> {
+        let Pinned { fault, proven, .. } = &*self.0;
+        fault.check()?;
+        let mut proven = proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if *proven {
+            return Ok(());
+        }
+        self.verify().map_err(|error| {
+            let source = std::error::Error::source(&error)
+                .map(|source| format!(": {source}"))
+                .unwrap_or_default();
+            fault.set(Fault::new("state", format!("{error}{source}")))
+        })?;
+        *proven = true;
+        Ok(())
+    }
+
+    fn new(directory: PathBuf, manifest: CheckpointManifest, fault: FaultCell) -> Self {
+        Self(Arc::new(Pinned {
+            directory,
+            manifest,
+            fault,
+            proven: Mutex::new(false),
+        }))
     }
 
     pub(super) fn is_pinned(&self) -> bool {
@@ -268,32 +270,6 @@ impl HashCache {
             blake3,
         })
     }
-}
-
-/// Compares the files in `directory` with `manifest`.
-pub(super) fn verify(directory: &Path, manifest: &CheckpointManifest) -> Result<(), VerifyError> {
-    manifest.check()?;
-    for file in &manifest.files {
-        let path = directory.join(&file.name);
-        let io_error = |source| VerifyError::Io {
-            name: file.name.clone(),
-            source,
-        };
-        let found = fs::metadata(&path).map_err(io_error)?.len();
-        if found != file.size {
-            return Err(VerifyError::Size {
-                name: file.name.clone(),
-                found,
-                expected: file.size,
-            });
-        }
-        if *files::hash_file(&path).map_err(io_error)?.as_bytes() != file.blake3 {
-            return Err(VerifyError::Checksum {
-                name: file.name.clone(),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Takes a checkpoint of what is applied, or returns the one that is there already. `core` must have been flushed just before:
@@ -342,10 +318,7 @@ pub(super) fn take(
     files::remove_directory(&directory).map_err(io_fault)?;
     fs::rename(&scratch, &directory).map_err(io_fault)?;
     files::sync_directory(&core.paths.checkpoints).map_err(io_fault)?;
-    Ok(Checkpoint(Arc::new(Pinned {
-        directory,
-        manifest,
-    })))
+    Ok(Checkpoint::new(directory, manifest, core.fault.clone()))
 }
 
 /// Reads the applied position and the membership in a checkpoint directory, and removes the litter of the opening.
@@ -379,7 +352,7 @@ fn read_position(core: &Core, directory: &Path) -> Result<(Option<Applied>, Opti
 }
 
 /// Loads the checkpoints that are whole, oldest first, and removes everything else.
-pub(super) fn load(root: &Path) -> io::Result<Vec<Checkpoint>> {
+pub(super) fn load(root: &Path, fault: &FaultCell) -> io::Result<Vec<Checkpoint>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
@@ -388,7 +361,7 @@ pub(super) fn load(root: &Path) -> io::Result<Vec<Checkpoint>> {
             .file_name()
             .to_str()
             .and_then(|name| name.parse::<u64>().ok());
-        match index.and_then(|index| Some((index, load_one(&directory, index)?))) {
+        match index.and_then(|index| Some((index, load_one(&directory, index, fault)?))) {
             Some((index, checkpoint)) => {
                 found.insert(index, checkpoint);
             }
@@ -402,18 +375,13 @@ pub(super) fn load(root: &Path) -> io::Result<Vec<Checkpoint>> {
 }
 
 /// A checkpoint whose manifest can be read and whose files have the right sizes. Contents are compared when someone asks.
-fn load_one(directory: &Path, index: u64) -> Option<Checkpoint> {
+fn load_one(directory: &Path, index: u64, fault: &FaultCell) -> Option<Checkpoint> {
     let manifest = CheckpointManifest::decode(&fs::read(directory.join(MANIFEST)).ok()?).ok()?;
     let whole = manifest.index == index
         && manifest.files.iter().all(|file| {
             fs::metadata(directory.join(&file.name)).is_ok_and(|found| found.len() == file.size)
         });
-    whole.then(|| {
-        Checkpoint(Arc::new(Pinned {
-            directory: directory.to_owned(),
-            manifest,
-        }))
-    })
+    whole.then(|| Checkpoint::new(directory.to_owned(), manifest, fault.clone()))
 }
 
 /// The files that make up a state database: tables, manifest, and the pointer to it.

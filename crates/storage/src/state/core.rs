@@ -1,8 +1,6 @@
 //! What the handle and the threads of the state store share.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -13,6 +11,7 @@ use tokio::sync::watch;
 use super::checkpoint::{Checkpoint, CheckpointFile, HashCache};
 use super::digest::DigestBoard;
 use super::generation::{self, Generation};
+use super::inbox::Inbox;
 use super::schema::Family;
 use super::view::Applied;
 use crate::fault::{Fault, FaultCell};
@@ -46,6 +45,7 @@ pub(super) struct Core {
     pub(super) applied_watch: watch::Sender<u64>,
     pub(super) checkpoints: Mutex<Vec<Checkpoint>>,
     pub(super) hashes: Mutex<HashCache>,
+    pub(super) inbox: Mutex<Inbox>,
     /// Generations that were replaced, until their last reader is gone.
     pub(super) graveyard: Mutex<Vec<Arc<Generation>>>,
 }
@@ -101,8 +101,10 @@ impl Core {
     /// Flushes all families at once and remembers how far the state is durable.
     pub(super) fn flush(&self) -> Result<Option<Applied>, Fault> {
         self.fault.check()?;
-        let generation = self.current();
+        // The position first. If a snapshot is installed in between, the new generation is flushed, which holds at least this position; the
+        // other way round the old one would be flushed and a position called durable that only the new one's memory may hold.
         let applied = self.applied();
+        let generation = self.current();
         if self.published().durable == applied {
             return Ok(applied);
         }
@@ -172,6 +174,16 @@ impl Core {
         }
     }
 
+    /// Removes what was received and never installed, once the state has come as far without it.
+    pub(super) fn clear_inbox(&self) {
+        let Some(applied) = self.applied() else {
+            return;
+        };
+        if let Err(error) = self.inbox().clear(applied.position.index) {
+            tracing::warn!(%error, "a received checkpoint that is of no use any more could not be removed");
+        }
+    }
+
     pub(super) fn checkpoint_at(&self, index: u64) -> Option<Checkpoint> {
         self.checkpoints()
             .iter()
@@ -208,6 +220,10 @@ impl Core {
         self.checkpoints
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn published(&self) -> MutexGuard<'_, Published> {
@@ -268,16 +284,4 @@ pub(super) fn open_current(
         generation::write_pointer(&paths.state, number).map_err(io_error)?;
     }
     Ok(Arc::new(generation))
-}
-
-pub(super) fn clear(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            files::remove_directory(&entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }

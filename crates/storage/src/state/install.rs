@@ -15,9 +15,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::checkpoint::{CheckpointManifest, ManifestError, VerifyError, verify};
+use super::checkpoint::{CheckpointManifest, ManifestError};
 use super::core::Core;
 use super::generation::{Generation, generation_directory, write_pointer};
+use super::inbox::InboxHold;
+use super::verify::{VerifyError, verify_file};
 use super::view::{Applied, ReadView};
 use crate::fault::{Fault, FaultCell};
 use crate::files;
@@ -42,7 +44,7 @@ pub enum InstallStep {
 /// Why a checkpoint was not installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// What was received does not match its manifest. Receive it again.
+    /// What was received does not match its manifest, and was removed. Receive it again.
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// The checkpoint is older than the state.
@@ -56,6 +58,9 @@ pub enum InstallError {
     /// RocksDB cannot open it, or it holds another position than its manifest says.
     #[error("checkpoint cannot be used: {0}")]
     Unusable(String),
+    /// Another one is being received, verified or installed: there is one at a time. Try again when it has ended.
+    #[error("another checkpoint is being received or installed")]
+    Busy,
     /// A file of the checkpoint could not be received.
     #[error("checkpoint file could not be received")]
     Receive(#[source] io::Error),
@@ -71,12 +76,14 @@ impl From<ManifestError> for InstallError {
 }
 
 /// A checkpoint that is being received into a directory of its own. What is there already stays when receiving begins again
-/// with the same manifest, so that a broken transfer resumes; opening the store removes it.
+/// with the same manifest, so that a broken transfer resumes. It goes when another checkpoint is begun, when the state has come as far
+/// without it, or when the store is opened.
 #[derive(Debug)]
 pub struct Incoming {
     directory: PathBuf,
     manifest: CheckpointManifest,
     fault: FaultCell,
+    hold: InboxHold,
 }
 
 /// A checkpoint that was received whole, compared with its manifest and synced: what
@@ -85,6 +92,7 @@ pub struct Incoming {
 pub struct VerifiedCheckpoint {
     directory: PathBuf,
     manifest: CheckpointManifest,
+    _hold: InboxHold,
 }
 
 impl VerifiedCheckpoint {
@@ -99,12 +107,16 @@ impl Incoming {
     pub(super) fn begin(core: &Core, manifest: CheckpointManifest) -> Result<Self, InstallError> {
         manifest.check()?;
         let name = blake3::hash(&manifest.encode()).to_hex();
-        let directory = core.paths.incoming.join(name.get(..32).unwrap_or_default());
-        fs::create_dir_all(&directory).map_err(InstallError::Receive)?;
+        let (directory, hold) = core
+            .inbox()
+            .begin(name.get(..32).unwrap_or_default(), manifest.index)
+            .map_err(InstallError::Receive)?
+            .ok_or(InstallError::Busy)?;
         Ok(Self {
             directory,
             manifest,
             fault: core.fault.clone(),
+            hold,
         })
     }
 
@@ -174,13 +186,14 @@ impl Incoming {
     }
 
     /// Compares what was received with the manifest, so that a damaged transfer is found before anyone relies on it, and makes it
-    /// durable. Reads and syncs everything; blocks, for as long as the disk takes, and so belongs on a thread that nobody waits for.
+    /// durable. Files that differ are removed: [`needs`](Self::needs) names them again when the same checkpoint is begun again. Reads and syncs everything; blocks, for as long as the disk takes, and so belongs on a thread that nobody waits for.
     ///
     /// # Errors
-    /// [`InstallError::Verify`]; [`InstallError::Fault`] if a sync failed: the node must stop, as after every failed sync.
+    /// [`InstallError::Verify`] for the first file that differs; [`InstallError::Receive`] if one could not be removed;
+    /// [`InstallError::Fault`] if a sync failed: the node must stop, as after every failed sync.
     pub fn verified(self) -> Result<VerifiedCheckpoint, InstallError> {
         self.fault.check()?;
-        verify(&self.directory, &self.manifest)?;
+        self.remove_damaged()?;
         files::sync_all_in(&self.directory).map_err(|error| {
             let cause = format!("sync of a received checkpoint: {error}");
             self.fault.set(Fault::new("state", cause))
@@ -188,20 +201,34 @@ impl Incoming {
         Ok(VerifiedCheckpoint {
             directory: self.directory,
             manifest: self.manifest,
+            _hold: self.hold,
         })
     }
 
-    /// Gives up and removes what was received.
-    ///
-    /// # Errors
-    /// The error of the system.
-    pub fn discard(self) -> io::Result<()> {
-        files::remove_directory(&self.directory)
+    /// Removes every file that differs from the manifest, and returns the first difference as the error. Left in place they would have their full
+    /// length, would not be asked for again, and the same checkpoint would be refused for ever.
+    fn remove_damaged(&self) -> Result<(), InstallError> {
+        let mut first = None;
+        for file in &self.manifest.files {
+            let Err(error) = verify_file(&self.directory, file) else {
+                continue;
+            };
+            tracing::warn!(%error, "removing a received file that does not match the manifest");
+            match fs::remove_file(self.directory.join(&file.name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(InstallError::Receive(error));
+                }
+                _ => {}
+            }
+            first.get_or_insert(error);
+        }
+        first.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
-/// Installs what was received, verified and synced. Runs on the apply thread: nothing is applied meanwhile.
-pub(super) fn install(core: &Core, verified: &VerifiedCheckpoint) -> Result<Applied, InstallError> {
+/// Installs what was received, verified and synced. Runs on the apply thread: nothing is applied meanwhile. Takes it by value, so that the
+/// next one can be received as soon as whoever asked is answered; what is too old is removed by the upkeep thread.
+pub(super) fn install(core: &Core, verified: VerifiedCheckpoint) -> Result<Applied, InstallError> {
     core.fault.check()?;
     let manifest = &verified.manifest;
     let root = &core.paths.state;

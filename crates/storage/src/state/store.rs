@@ -16,6 +16,7 @@ use super::checkpoint::{self, Checkpoint, CheckpointManifest, HashCache};
 use super::core::{self, Core, Counters, Paths, Published, int_property};
 use super::digest::{self, DigestBoard, DigestState};
 use super::generation;
+use super::inbox::Inbox;
 use super::install::{Incoming, InstallError, VerifiedCheckpoint};
 use super::readers::{Readers, ReadersBusy};
 use super::schema::Family;
@@ -85,8 +86,8 @@ impl StateStore {
 
         // After recovery: what an interrupted installation, transfer or checkpoint has left is of no use.
         generation::remove_others(&paths.state, generation.number).map_err(io_error)?;
-        core::clear(&paths.incoming).map_err(io_error)?;
-        let checkpoints = checkpoint::load(&paths.checkpoints).map_err(io_error)?;
+        let inbox = Inbox::open(paths.incoming.clone()).map_err(io_error)?;
+        let checkpoints = checkpoint::load(&paths.checkpoints, &fault).map_err(io_error)?;
         let mut hashes = HashCache::default();
         for checkpoint in &checkpoints {
             let manifest = checkpoint.manifest();
@@ -115,6 +116,7 @@ impl StateStore {
             }),
             checkpoints: Mutex::new(checkpoints),
             hashes: Mutex::new(hashes),
+            inbox: Mutex::new(inbox),
             graveyard: Mutex::new(Vec::new()),
         });
         let (apply_sender, apply_queue) = sync_channel(options.apply_queue);
@@ -241,10 +243,11 @@ impl StateStore {
         self.0.core.checkpoints().last().cloned()
     }
 
-    /// Prepares to receive a checkpoint, or to go on where the same one broke off. Blocks.
+    /// Prepares to receive a checkpoint, or to go on where the same one broke off. What was received of any other one, and not installed,
+    /// is removed. Blocks.
     ///
     /// # Errors
-    /// A manifest that is refused, or an error of the system.
+    /// A manifest that is refused, [`InstallError::Busy`], or an error of the system.
     pub fn begin_install(&self, manifest: CheckpointManifest) -> Result<Incoming, InstallError> {
         self.0.core.fault.check()?;
         Incoming::begin(&self.0.core, manifest)

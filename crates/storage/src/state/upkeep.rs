@@ -10,7 +10,7 @@ use super::view::Applied;
 use crate::fault::Fault;
 use crate::pending::Answer;
 
-/// How long a replaced generation may lie about after its last reader is gone.
+/// How long a replaced generation may lie about after its last reader is gone, and a received checkpoint after it has become useless.
 const TICK: Duration = Duration::from_millis(500);
 
 pub(super) enum UpkeepJob {
@@ -29,6 +29,7 @@ pub(super) fn run(core: &Core, jobs: &Receiver<UpkeepJob>) {
             Err(RecvTimeoutError::Disconnected) => break,
         }
         core.bury();
+        core.clear_inbox();
     }
 }
 

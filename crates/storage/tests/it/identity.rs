@@ -212,6 +212,28 @@ fn a_log_that_was_replaced_by_a_new_one_is_refused() {
 }
 
 #[test]
+fn a_formed_directory_without_its_journal_is_refused() {
+    for empty in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = directory.path().join("journal");
+        let stores = open(directory.path());
+        let appended = stores.journal.append_access(vec![1]).wait();
+        assert_eq!(appended.unwrap(), 1);
+        drop(stores);
+        fs::remove_dir_all(&journal).unwrap();
+        if empty {
+            fs::create_dir(&journal).unwrap();
+        }
+        for first_start in [FirstStart::Refused, FirstStart::Permitted] {
+            let error =
+                Stores::open(directory.path(), &identity(), first_start, &options()).unwrap_err();
+            assert!(matches!(error, OpenError::JournalGone { .. }), "{error}");
+        }
+        assert!(!journal.join("CURRENT").exists(), "none was made");
+    }
+}
+
+#[test]
 fn a_state_without_its_pointer_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));

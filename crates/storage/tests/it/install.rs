@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use banyan_domain::Position;
 use banyan_storage::{
-    Applied, Checkpoint, CheckpointManifest, FORMAT_VERSION, Incoming, InstallError, InstallStep,
-    StoreOptions, Stores, VerifyError,
+    Applied, Checkpoint, CheckpointFile, CheckpointManifest, EntryKind, FORMAT_VERSION, Incoming,
+    InstallError, InstallStep, StateEntry, StoreOptions, Stores, VerifyError,
 };
 
 use crate::crash::spawn;
@@ -227,6 +228,7 @@ fn a_broken_transfer_resumes_where_it_broke_off() {
         .begin_install(checkpoint.manifest().clone())
         .unwrap();
     assert!(incoming.needs().unwrap().contains(&(biggest, 1_000)));
+    drop(incoming);
     let incoming_again = transfer(&stores, &checkpoint);
     install(&stores, incoming_again).unwrap();
 }
@@ -234,17 +236,17 @@ fn a_broken_transfer_resumes_where_it_broke_off() {
 #[test]
 fn a_damaged_checkpoint_is_refused_and_the_old_state_stays() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (_donor, checkpoint) = donor(one.path());
+    let (donor, checkpoint) = donor(one.path());
     let stores = receiver(two.path());
     let old = stores.state.digest_now().unwrap();
     let incoming = transfer(&stores, &checkpoint);
-    let file = checkpoint
-        .manifest()
-        .files
-        .iter()
-        .position(|file| file.name.ends_with(".sst"))
-        .unwrap();
-    incoming.write(file, 10, b"damage").unwrap();
+    let tables: Vec<_> = (0..checkpoint.manifest().files.len())
+        .filter(|file| checkpoint.manifest().files[*file].name.ends_with(".sst"))
+        .collect();
+    let damaged = [tables[0], tables[1]];
+    for file in damaged {
+        incoming.write(file, 10, b"damage").unwrap();
+    }
     let error = install(&stores, incoming).unwrap_err();
     assert!(
         matches!(error, InstallError::Verify(VerifyError::Checksum { .. })),
@@ -252,6 +254,139 @@ fn a_damaged_checkpoint_is_refused_and_the_old_state_stays() {
     );
     assert_eq!(stores.state.digest_now().unwrap(), old);
     assert!(stores.fault().get().is_none(), "the node goes on");
+
+    // What was damaged, and only that, is asked for again.
+    let incoming = stores
+        .state
+        .begin_install(checkpoint.manifest().clone())
+        .unwrap();
+    assert_eq!(incoming.needs().unwrap(), damaged.map(|file| (file, 0)));
+    drop(incoming);
+    let incoming = transfer(&stores, &checkpoint);
+    install(&stores, incoming).unwrap();
+    assert_eq!(
+        stores.state.digest_now().unwrap(),
+        donor.state.digest_now().unwrap()
+    );
+}
+
+#[test]
+fn a_checkpoint_that_is_doubted_is_proven_or_a_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stores, checkpoint) = donor(directory.path());
+    checkpoint.prove().unwrap();
+    // A later one of the same files, whose checksums are known by now; one of them rots.
+    let next = StateEntry {
+        position: Position {
+            term: checkpoint.manifest().term,
+            index: 121,
+        },
+        kind: EntryKind::Blank,
+    };
+    run(&stores, &[next]);
+    let later = stores.state.checkpoint().wait().unwrap();
+    let table = |file: &&CheckpointFile| file.name.ends_with(".sst");
+    let name = &later.manifest().files.iter().find(table).unwrap().name;
+    let path = later.directory().join(name);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[10] ^= 1;
+    // Not through the link: the state's own file stays as it is.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let fault = later.prove().unwrap_err();
+    assert!(
+        fault.to_string().contains("does not match its checksum"),
+        "{fault}"
+    );
+    assert_eq!(stores.fault().get().unwrap().cause, fault.cause);
+}
+
+#[test]
+fn a_transfer_that_was_given_up_goes_when_another_begins() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (donor, first) = donor(one.path());
+    let stores = receiver(two.path());
+    drop(transfer(&stores, &first));
+    assert_eq!(incoming_names(two.path()).len(), 1, "it may resume");
+
+    let mut workload = Workload::new(42);
+    let entries: Vec<_> = (0..130).map(|_| workload.entry(6).0).collect();
+    run(&donor, &entries[120..]);
+    let second = donor.state.checkpoint().wait().unwrap();
+    assert_ne!(first.manifest().index, second.manifest().index);
+    let before = incoming_names(two.path());
+    let incoming = transfer(&stores, &second);
+    let after = incoming_names(two.path());
+    assert_eq!(after.len(), 1, "{after:?}");
+    assert_ne!(before, after, "the first one is gone, not the second");
+    install(&stores, incoming).unwrap();
+    assert_eq!(
+        stores.state.digest_now().unwrap(),
+        donor.state.digest_now().unwrap()
+    );
+    assert!(incoming_names(two.path()).is_empty());
+}
+
+#[test]
+fn while_one_checkpoint_is_worked_on_no_other_is_begun() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_donor, checkpoint) = donor(one.path());
+    let stores = receiver(two.path());
+    let other = CheckpointManifest {
+        index: 7,
+        ..checkpoint.manifest().clone()
+    };
+    let refused = || {
+        for manifest in [&other, checkpoint.manifest()] {
+            let error = stores.state.begin_install(manifest.clone()).unwrap_err();
+            assert!(matches!(error, InstallError::Busy), "{error}");
+        }
+    };
+    let incoming = transfer(&stores, &checkpoint);
+    refused();
+    let verified = incoming.verified().unwrap();
+    refused();
+    stores.state.install(verified).wait().unwrap();
+    drop(stores.state.begin_install(other.clone()).unwrap());
+}
+
+#[test]
+fn what_was_received_goes_when_the_state_has_come_as_far_without_it() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stores = receiver(one.path());
+    let checkpoint = stores.state.checkpoint().wait().unwrap();
+    let follower = open(two.path());
+    let mut workload = Workload::new(7);
+    let entries: Vec<_> = (0..20).map(|_| workload.entry(3).0).collect();
+    run(&follower, &entries[..19]);
+    let incoming = transfer(&follower, &checkpoint);
+    run(&follower, &entries[19..]);
+    // Somebody works on it still. The upkeep thread has looked when it answers the second time.
+    for _ in 0..2 {
+        follower.state.flush().wait().unwrap();
+    }
+    assert_eq!(incoming_names(two.path()).len(), 1);
+    drop(incoming);
+    until_incoming_is_empty(two.path());
+}
+
+/// The directories in which checkpoints are received.
+fn incoming_names(directory: &Path) -> Vec<std::ffi::OsString> {
+    fs::read_dir(directory.join("incoming"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect()
+}
+
+fn until_incoming_is_empty(directory: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !incoming_names(directory).is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "what was received is still there"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -307,6 +442,7 @@ fn an_older_checkpoint_is_refused() {
         "{error}"
     );
     drop(checkpoint);
+    until_incoming_is_empty(one.path());
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The journal: synced before it answers, in order, never past its budget.
 
-use banyan_storage::{AppendError, Pending, StoreOptions, Stores};
+use std::fs;
+use std::path::Path;
+
+use banyan_storage::{AppendError, OpenError, Pending, StoreOptions, Stores};
 use rocksdb::{DB, Options};
 
-use crate::fixture::{open, open_with, options};
+use crate::fixture::{open, open_again, open_with, options};
 
 #[test]
 fn records_are_numbered_kept_and_read_back() {
@@ -122,6 +125,80 @@ fn a_journal_with_its_totals_among_the_records_goes_on_where_it_stopped() {
     assert_eq!(stores.journal.read_access(0, 10).unwrap().len(), 4);
     drop(stores);
     assert_eq!(append(&open(directory.path()), 10).unwrap(), 5);
+}
+
+#[test]
+fn a_journal_whose_totals_and_records_disagree_is_refused() {
+    type Damage = (&'static str, fn(&DB));
+    const TOTALS: [u8; 2] = [0x01, 1];
+    let damages: [Damage; 2] = [
+        ("no record is the newest, but record 3 is", |db| {
+            db.delete_cf(db.cf_handle("markers").unwrap(), TOTALS)
+                .unwrap();
+        }),
+        ("record 3 is the newest, but record 2 is", |db| {
+            let mut newest = [2; 9];
+            newest[1..].copy_from_slice(&3_u64.to_be_bytes());
+            db.delete(newest).unwrap();
+        }),
+    ];
+    for (what, damage) in damages {
+        let directory = tempfile::tempdir().unwrap();
+        let stores = open(directory.path());
+        for sequence in 1..=3 {
+            assert_eq!(append(&stores, 10).unwrap(), sequence);
+        }
+        drop(stores);
+        // As of a release that kept no mark, which would know better than the totals.
+        fs::remove_file(directory.path().join("journal.watermark")).unwrap();
+        drop(open_again(directory.path()).unwrap());
+        fs::remove_file(directory.path().join("journal.watermark")).unwrap();
+        let path = directory.path().join("journal");
+        let db = DB::open_cf(&Options::default(), path, ["default", "markers"]).unwrap();
+        damage(&db);
+        drop(db);
+        let error = open_again(directory.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged(_)), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn a_journal_that_lost_synced_records_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let older = directory.path().join("older");
+    drop(open(directory.path()));
+    copy(&journal, &older);
+    for (known, appended) in [(0, 3), (3, 6)] {
+        let stores = open_again(directory.path()).unwrap();
+        for sequence in known + 1..=appended {
+            assert_eq!(append(&stores, 10).unwrap(), sequence);
+        }
+        drop(stores);
+        let newest = directory.path().join("newest");
+        fs::rename(&journal, &newest).unwrap();
+        fs::rename(&older, &journal).unwrap();
+        let error = open_again(directory.path()).unwrap_err();
+        assert!(
+            matches!(error, OpenError::AccessRecordsLost { found, synced }
+                if (found, synced) == (known, appended)),
+            "{error}"
+        );
+        // The right one is taken again.
+        fs::remove_dir_all(&journal).unwrap();
+        fs::rename(&newest, &journal).unwrap();
+        copy(&journal, &older);
+    }
+}
+
+/// Copies the files of a directory into a new one.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }
 
 fn append(stores: &Stores, bytes: usize) -> Result<u64, AppendError> {
