@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use banyan_drill::access;
 use banyan_drill::site_down::{self, Settled};
 use banyan_drill::workload::Workload;
 use banyan_drill::{checker::Verdict, digest::Comparison};
@@ -15,6 +16,8 @@ use super::plan::Kind;
 use super::run::Running;
 use crate::harness::{self, Said};
 
+/// Minutes after which some node must have purged its log.
+const PURGED_WITHIN: f64 = 5.0;
 /// Nodes have what was acknowledged after this time, when a promise was found broken before.
 const COMPARED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -54,31 +57,42 @@ impl Running {
             storm.findings.add("undecided", &what);
         }
         let all = storm.arena.cluster.node_names();
+        let purged = purged(storm).await;
+        if minutes >= PURGED_WITHIN && purged == 0 {
+            let what = format!("no node has purged its log in {minutes:.1} minutes");
+            storm.findings.add("never_purged", &what);
+        }
         let stopped = storm.stop(&all).await;
         self.keep(stopped);
-        let looked = self.panics();
-        self.keep(looked);
-        let mut report = self.report(compared, possible, minutes);
+        let looked = self.read_logs();
+        let received = self.keep(looked).unwrap_or(0);
+        let mut report = Report {
+            nodes_purged: purged,
+            snapshots_received: received,
+            ..self.report(compared, possible, minutes)
+        };
         if let Err(error) = report.write(file) {
             report.failed.get_or_insert(format!("{error:#}"));
         }
         report
     }
 
-    /// A panic of any thread is a broken promise, whatever became of it.
-    fn panics(&mut self) -> Result<()> {
+    /// Counts the snapshots that nodes received. A panic of any thread is a broken promise, whatever became of it.
+    fn read_logs(&mut self) -> Result<u64> {
+        let mut received = 0;
         let cluster = &self.storm.arena.cluster;
         for node in cluster.node_names() {
             let log = cluster.layout().node_log(&node);
             let bytes =
                 std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
             for line in String::from_utf8_lossy(&bytes).lines() {
+                received += u64::from(line.contains("receiving a snapshot"));
                 if line.contains("panicked at") {
                     self.storm.findings.add("panic", &format!("{node}: {line}"));
                 }
             }
         }
-        Ok(())
+        Ok(received)
     }
 
     fn report(
@@ -148,6 +162,8 @@ impl Running {
                 .collect(),
             findings: findings.lines().to_vec(),
             failed: failed.map(|error| format!("{error:#}")),
+            nodes_purged: 0,
+            snapshots_received: 0,
         }
     }
 }
@@ -192,4 +208,15 @@ fn add_comparison(compared: Option<&(Verdict, Comparison, Settled)>, storm: &mut
         );
         storm.findings.add("rejected", &what);
     }
+}
+
+/// How many nodes have purged their log at all; those that do not answer count as not.
+async fn purged(storm: &Storm) -> u64 {
+    let cluster = &storm.arena.cluster;
+    let Ok(operator) = cluster.operator() else {
+        return 0;
+    };
+    let statuses = access::status_of_all(&operator, &cluster.node_names()).await;
+    let purged = statuses.values().flatten();
+    purged.filter(|status| status.purged_index > 0).count() as u64
 }

@@ -44,6 +44,10 @@ pub(super) struct Report {
     pub(super) unserved: BTreeMap<String, u64>,
     /// Linearizable reads that were held against all acknowledged writes.
     pub(super) ordered_reads: u64,
+    /// Nodes that had purged their log by the end.
+    pub(super) nodes_purged: u64,
+    /// Snapshots that nodes received, begun anew ones included.
+    pub(super) snapshots_received: u64,
     /// Broken promises by kind.
     pub(super) broken: BTreeMap<String, u64>,
     /// The first of each kind.
@@ -111,6 +115,8 @@ impl Report {
             ("histories read back", self.histories_read),
             ("operations on registers", self.register_operations),
             ("windows of registers", self.windows),
+            ("nodes that purged", self.nodes_purged),
+            ("snapshots received", self.snapshots_received),
         ];
         rows.extend(counts.map(|(name, count)| (name.to_owned(), count.to_string())));
         let equal = if self.digests_equal {

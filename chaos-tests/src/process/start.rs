@@ -29,8 +29,10 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// A process that was started has become its node after this time.
 const PRELOADED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Small memtables, so that flushes, compactions and purges of the log come often.
-const CONFIG: &str = "[storage]\nmemtable = \"4 MiB\"\nblock_cache = \"16 MiB\"\n\n";
+/// Small memtables, so that flushes and compactions come often; snapshots and purges likewise, and hardly any log behind them, so that a node that
+/// was away needs a snapshot.
+const CONFIG: &str = "[storage]\nmemtable = \"4 MiB\"\nblock_cache = \"16 MiB\"\n\n\
+    [snapshots]\nafter_entries = 1000\nkeep_entries = 300\n\n";
 
 /// How the nodes are told apart on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
