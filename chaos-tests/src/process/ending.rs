@@ -1,6 +1,5 @@
 //! The end of a run: everything is held against everything, the nodes stop, the report is written.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,6 +8,7 @@ use banyan_drill::site_down::{self, Settled};
 use banyan_drill::workload::Workload;
 use banyan_drill::{checker::Verdict, digest::Comparison};
 
+use super::arguments::Arguments;
 use super::faults::{LEVEL_WITHIN, Storm};
 use super::oracles;
 use super::outcome::{self, Report};
@@ -29,7 +29,7 @@ impl Running {
         possible: Vec<Kind>,
         minutes: f64,
         wall_ms: i64,
-        file: &Path,
+        arguments: &Arguments,
     ) -> Report {
         harness::say("healed; comparing");
         if self.level {
@@ -58,7 +58,7 @@ impl Running {
         }
         let all = storm.arena.cluster.node_names();
         let purged = purged(storm).await;
-        if minutes >= PURGED_WITHIN && purged == 0 {
+        if arguments.short_log && minutes >= PURGED_WITHIN && purged == 0 {
             let what = format!("no node has purged its log in {minutes:.1} minutes");
             storm.findings.add("never_purged", &what);
         }
@@ -71,7 +71,7 @@ impl Running {
             snapshots_received: received,
             ..self.report(compared, possible, minutes)
         };
-        if let Err(error) = report.write(file) {
+        if let Err(error) = report.write(&arguments.report) {
             report.failed.get_or_insert(format!("{error:#}"));
         }
         report

@@ -155,7 +155,7 @@ async fn run(
     folder: &Path,
 ) -> Result<Report> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let arena = Arena::start(prepared, folder, &mut rng).await?;
+    let arena = Arena::start(prepared, arguments.short_log, folder, &mut rng).await?;
     if arguments.lying_disks {
         ensure!(
             arena.disks.missing().is_none(),
@@ -188,9 +188,7 @@ async fn run(
     let until = Duration::from_secs_f64(arguments.minutes * 60.0);
     run.faults(drawn.clone(), until, &mut rng).await;
     let minutes = history.now().as_secs_f64() / 60.0;
-    Ok(run
-        .finish(load, drawn, minutes, wall_ms, &arguments.report)
-        .await)
+    Ok(run.finish(load, drawn, minutes, wall_ms, arguments).await)
 }
 
 /// The first kind of operation of which fewer than [`SERVED`] were answered in between; `None`: there is none.

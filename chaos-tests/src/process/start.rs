@@ -29,10 +29,10 @@ const READY_WITHIN: Duration = Duration::from_secs(90);
 /// A process that was started has become its node after this time.
 const PRELOADED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Small memtables, so that flushes and compactions come often; snapshots and purges likewise, and hardly any log behind them, so that a node that
-/// was away needs a snapshot.
-const CONFIG: &str = "[storage]\nmemtable = \"4 MiB\"\nblock_cache = \"16 MiB\"\n\n\
-    [snapshots]\nafter_entries = 1000\nkeep_entries = 300\n\n";
+/// Small memtables, so that flushes and compactions come often.
+const CONFIG: &str = "[storage]\nmemtable = \"4 MiB\"\nblock_cache = \"16 MiB\"\n\n";
+/// Snapshots and purges come often, and hardly any log stays behind them, so that a node that was away needs a snapshot.
+const SHORT_LOG: &str = "[snapshots]\nafter_entries = 1000\nkeep_entries = 300\n\n";
 
 /// How the nodes are told apart on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -98,6 +98,7 @@ impl Arena {
     /// What stood in the way; what was made is removed again.
     pub(super) async fn start(
         prepared: Prepared,
+        short_log: bool,
         folder: &Path,
         rng: &mut ChaCha8Rng,
     ) -> Result<Arena> {
@@ -130,7 +131,11 @@ impl Arena {
         fs::write(&file, topology.to_toml()).context("cannot write the topology")?;
         let cluster = Box::pin(LocalCluster::start(cluster::Options {
             ports: PortPolicy::Given,
-            extra_config: CONFIG.to_owned(),
+            extra_config: if short_log {
+                [CONFIG, SHORT_LOG].concat()
+            } else {
+                CONFIG.to_owned()
+            },
             particular,
             data_root: Some(disks.root().to_owned()),
             ready_within: READY_WITHIN,
