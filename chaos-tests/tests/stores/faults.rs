@@ -79,13 +79,14 @@ pub(crate) async fn run<S: Side>(side: S, fault: Fault) -> Vec<Answer> {
     answers.push(said(state.apply(vec![blank(next)]).await));
     answers.push(said(state.apply(Vec::new()).await));
     answers.push(said(state.checkpoint().await));
-    answers.push(said(state.receive(state.newest_checkpoint().unwrap())));
     let installed = state.install(received).await;
     answers.push(Answer::Said(match installed {
         Ok(applied) => format!("{applied:?}"),
         Err(error) if error.to_string().contains("older") => error.to_string(),
         Err(_) => "a fault".to_owned(),
     }));
+    // A node works on one received checkpoint at a time.
+    answers.push(said(state.receive(state.newest_checkpoint().unwrap())));
     answers.push(Answer::Bounds(log.bounds()));
     answers.push(Answer::Read(log.read(4..7, 50).unwrap()));
     answers.push(Answer::Said(format!(
