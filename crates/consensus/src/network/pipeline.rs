@@ -1,6 +1,7 @@
 //! Appends on one long stream: many requests under way, answers in order, and silence noticed.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,7 +10,11 @@ use std::{
 };
 
 use banyan_wire::internal_v1 as wire;
-use futures::{Stream, StreamExt as _};
+use futures::{
+    FutureExt as _, Stream, StreamExt as _,
+    channel::mpsc,
+    future::{self, BoxFuture, Either, Fuse},
+};
 use openraft::{
     base::BoxStream,
     errors::RPCError,
@@ -17,7 +22,7 @@ use openraft::{
     raft::{AppendEntriesRequest, StreamAppendResult},
 };
 use openraft_rt::AsyncRuntime;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use crate::{
     network::{
@@ -40,9 +45,16 @@ pub(crate) fn silence_max(timing: Timing, option: &RPCOption) -> Duration {
 }
 
 /// Where one pipelined stream stands.
+///
+/// openraft's streams of requests to one peer share what is to be sent, behind a lock that they hold while they wait. The transport goes on
+/// drawing requests after nobody reads their answers any more, and stops in the middle when the peer takes no bytes: whatever it drew would be
+/// missing from the next stream, and whatever it left half drawn would hold the next one up. So the requests are drawn here, two at most ahead
+/// of the transport, and go when the answers go.
 struct Pipeline {
     replies: Streaming<wire::AppendReply>,
-    /// Requests handed to the transport.
+    /// Draws the requests and hands them to the transport.
+    requests: Fuse<BoxFuture<'static, ()>>,
+    /// Requests drawn, and so handed to the transport as soon as it takes them.
     sent: Arc<AtomicU64>,
     /// Answers received.
     answered: u64,
@@ -109,17 +121,20 @@ where
     R: AsyncRuntime,
     S: Stream<Item = AppendEntriesRequest<TypeConfig<R>>> + Send + Unpin + 'static,
 {
-    let sent = Arc::new(AtomicU64::new(0));
+    let (handed, requests) = mpsc::channel(0);
+    let first = futures::stream::once(future::ready(messages::append_to_wire(first)));
+    let response = within::<R, _>(silence, client.append_stream(first.chain(requests))).await?;
+    let sent = Arc::new(AtomicU64::new(1));
     let count = Arc::clone(&sent);
-    let requests = futures::stream::once(std::future::ready(first))
-        .chain(rest)
-        .map(move |request| {
-            count.fetch_add(1, Ordering::Relaxed);
-            messages::append_to_wire(request)
-        });
-    let response = within::<R, _>(silence, client.append_stream(requests)).await?;
+    let rest = rest.map(move |request| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(messages::append_to_wire(request))
+    });
+    // It fails when the transport has ended the stream, which the answers say as well, and with a reason.
+    let requests = rest.forward(handed).map(|_| ()).boxed().fuse();
     Ok(Pipeline {
         replies: response.into_inner(),
+        requests,
         sent,
         answered: 0,
         sent_before: 0,
@@ -130,25 +145,37 @@ where
 impl Pipeline {
     async fn next<R: AsyncRuntime>(&mut self) -> Option<Answer<R>> {
         loop {
-            match R::timeout(self.silence, self.replies.message()).await {
-                Ok(Ok(Some(reply))) => {
+            match self.reply::<R>().await {
+                Some(Ok(Some(reply))) => {
                     self.answered += 1;
                     self.sent_before = self.sent.load(Ordering::Relaxed);
                     return Some(messages::stream_result_from_wire(reply).map_err(unreachable));
                 }
-                Ok(Ok(None)) => return None,
-                Ok(Err(status)) => return Some(Err(refused(&status))),
+                Some(Ok(None)) => return None,
+                Some(Err(status)) => return Some(Err(refused(&status))),
                 // Nothing is awaited, or what is awaited was sent while we waited: wait once more.
-                Err(_elapsed) if self.sent_before <= self.answered => {
+                None if self.sent_before <= self.answered => {
                     self.sent_before = self.sent.load(Ordering::Relaxed);
                 }
-                Err(_elapsed) => {
+                None => {
                     return Some(Err(unreachable(format!(
                         "an append stayed unanswered for {:?}",
                         self.silence
                     ))));
                 }
             }
+        }
+    }
+
+    /// What comes next from the peer, while requests go to it; nothing after a silence.
+    async fn reply<R: AsyncRuntime>(
+        &mut self,
+    ) -> Option<Result<Option<wire::AppendReply>, Status>> {
+        let reply = pin!(R::timeout(self.silence, self.replies.message()));
+        match future::select(reply, &mut self.requests).await {
+            Either::Left((reply, _)) => reply.ok(),
+            // No more requests: the answers to those under way are awaited.
+            Either::Right(((), reply)) => reply.await.ok(),
         }
     }
 }

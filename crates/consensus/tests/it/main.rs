@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests spawn nodes as they like")]
 
 mod admission;
+mod append_streams;
 mod clocks;
 mod cluster;
 mod elections;

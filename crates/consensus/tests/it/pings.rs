@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,14 +16,11 @@ use banyan_consensus::{
 };
 use banyan_domain::{NodeId, Timestamp};
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::{net::TcpStream, sync::Semaphore};
 
 use crate::{
     cluster::PATIENCE,
-    pki::{Authority, CLUSTER},
+    pki::{Authority, CLUSTER, listening},
     script::{self, until},
 };
 
@@ -97,15 +94,8 @@ async fn a_silent_voter_does_not_delay_the_pings_of_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_connections_to_a_voter_are_opened_at_once() {
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let listener = TcpListener::bind((address, 0)).await.expect("a port");
-    let member = Member {
-        node: NodeId(2),
-        peer_endpoint: listener.local_addr().expect("an address").to_string(),
-        voter: true,
-        ..Member::default()
-    };
-    let tls = Authority::new().peer(1, "voter", address);
+    let (listener, member) = listening(NodeId(2)).await;
+    let tls = Authority::new().peer(1, "voter", Ipv4Addr::LOCALHOST.into());
     // Whoever waits for one connection waits until it is given up as broken, and closed.
     let timing = Timing::millis(10_000, 30_000, 60_000);
     let network = PeerNetwork::<TokioRuntime>::new(CLUSTER, tls, timing, Links::default());

@@ -1,12 +1,14 @@
 //! A peers' authority for one test, with certificates for nodes on loopback addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use banyan_consensus::PeerTls;
+use banyan_consensus::{Member, PeerTls};
+use banyan_domain::NodeId;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use tokio::net::TcpListener;
 
 pub(crate) const CLUSTER: &str = "banyan-test";
 
@@ -65,4 +67,17 @@ impl Authority {
             &[address],
         )
     }
+}
+
+/// Where one voter listens for its peers, and how they know it.
+pub(crate) async fn listening(node: NodeId) -> (TcpListener, Member) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a port");
+    let member = Member {
+        node,
+        peer_endpoint: listener.local_addr().expect("an address").to_string(),
+        voter: true,
+        ..Member::default()
+    };
+    (listener, member)
 }
