@@ -189,22 +189,15 @@ async fn confirm<R, SM>(
     while waiting.recv_many(&mut round, WAITING_MAX).await > 0 {
         let lease_unchecked = planted(SeededBug::NoLeaseCheck) && leads_in_its_own_term(&raft);
         if lease_unchecked || planted(SeededBug::BarrierNotConfirmed) {
-            let applied = raft.data_metrics().borrow_watched().last_applied;
-            let position = applied.as_ref().map(crate::types::position);
+            let applied = applied_position(&raft);
             for waiter in round.drain(..) {
-                let _ = waiter.send(Ok(position.unwrap_or_default()));
+                let _ = waiter.send(Ok(applied));
             }
             continue;
         }
         let confirmed = raft.get_read_linearizer(option.clone()).await;
         let answer = match confirmed {
-            Ok(_) if planted(SeededBug::BarrierBeforeOwnTerm) => {
-                let applied = raft.data_metrics().borrow_watched().last_applied;
-                Ok(applied
-                    .as_ref()
-                    .map(crate::types::position)
-                    .unwrap_or_default())
-            }
+            Ok(_) if planted(SeededBug::BarrierBeforeOwnTerm) => Ok(applied_position(&raft)),
             Ok(linearizer) => {
                 let id = linearizer.read_log_id();
                 Ok(Position {
@@ -231,11 +224,22 @@ where
     R: AsyncRuntime,
     SM: RaftStateMachine<TypeConfig<R>>,
 {
-    let applied = raft.data_metrics().borrow_watched().last_applied;
     let server = raft.server_metrics();
     let server = server.borrow_watched();
-    server.state == ServerState::Leader
-        && applied.is_some_and(|id| id.committed_leader_id().term == server.vote.leader_id.term)
+    server.state == ServerState::Leader && applied_position(raft).term == server.vote.leader_id.term
+}
+
+/// What this node has applied; nought and nought before the first entry.
+fn applied_position<R, SM>(raft: &Raft<TypeConfig<R>, SM>) -> Position
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    let applied = raft.data_metrics().borrow_watched().last_applied;
+    applied
+        .as_ref()
+        .map(crate::types::position)
+        .unwrap_or_default()
 }
 
 /// What a node needs to ask for barriers and to know how fresh it is.

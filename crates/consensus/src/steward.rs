@@ -42,6 +42,9 @@ const STALL: Duration = Duration::from_secs(1);
 /// A leader with a stalled disk or a wrong clock tries again to give leadership away after this.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Why a leader goes that an operator has taken out of the voters: the one reason that is no trouble.
+const VOTES_NO_MORE: &str = "it votes no more";
+
 /// Where the leader should be, and how patiently it goes there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preference {
@@ -159,12 +162,11 @@ impl Memory {
         (waited && paused).then_some(node)
     }
 
-    /// Whether to give leadership away now, for a reason that holds.
-    fn due(&mut self, holds: bool, now: Duration) -> bool {
-        let due = holds
-            && self
-                .gave_away
-                .is_none_or(|then| now.saturating_sub(then) >= RETRY);
+    /// Whether a leader that should not lead tries now to give leadership away.
+    fn due(&mut self, now: Duration) -> bool {
+        let due = self
+            .gave_away
+            .is_none_or(|then| now.saturating_sub(then) >= RETRY);
         if due {
             self.gave_away = Some(now);
         }
@@ -172,8 +174,16 @@ impl Memory {
     }
 }
 
-fn stalls(busy_for: Duration) -> bool {
-    busy_for >= STALL
+/// Why this node, if it leads, should not, wherever leadership is preferred.
+fn unfit(status: &Status, busy_for: Duration, outvoted: bool) -> Option<&'static str> {
+    let stays = planted(SeededBug::RetiredLeaderStays);
+    [
+        (busy_for >= STALL, "the disk of the log stalls"),
+        (outvoted, "the clock is far from most voters'"),
+        (retired(status) && !stays, VOTES_NO_MORE),
+    ]
+    .into_iter()
+    .find_map(|(holds, why)| (status.role == Role::Leader && holds).then_some(why))
 }
 
 /// Whether this node leads a cluster whose voters it is none of. During the change its vote may still be needed.
@@ -203,40 +213,26 @@ where
             return;
         }
         let timing = consensus.timing();
-        if status.role == Role::Leader && memory.due(stalls((steward.busy_for)()), now) {
-            let target = status.successor(timing.election_max);
-            tracing::warn!(
-                busy_ms = u64::try_from((steward.busy_for)().as_millis()).unwrap_or(u64::MAX),
-                to = target.map(NodeId::get),
-                "the disk of the log has stalled: leadership is given away"
-            );
-            if let Some(target) = target {
-                report(&consensus, target, "the disk stalls").await;
-            }
-            continue;
-        }
         let wall = steward.clock.now();
+        let busy = (steward.busy_for)();
         let outvoted = steward.clocks.verdict(wall, now) == ClockVerdict::Outvoted;
-        if status.role == Role::Leader && memory.due(outvoted, now) {
+        let unfit = unfit(&status, busy, outvoted);
+        if let Some(why) = unfit.filter(|_| memory.due(now)) {
             let target = status.successor(timing.election_max);
-            tracing::warn!(
-                offsets_ms = ?steward.clocks.offsets(wall, now),
-                to = target.map(NodeId::get),
-                "the clock is far from most voters': leadership is given away"
-            );
-            if let Some(target) = target {
-                report(&consensus, target, "the clock is wrong").await;
+            let to = target.map(NodeId::get);
+            if why == VOTES_NO_MORE {
+                tracing::info!(why, to, "leadership is given away");
+            } else {
+                tracing::warn!(
+                    why,
+                    busy_ms = u64::try_from(busy.as_millis()).unwrap_or(u64::MAX),
+                    offsets_ms = ?steward.clocks.offsets(wall, now),
+                    to,
+                    "leadership is given away"
+                );
             }
-            continue;
-        }
-        if memory.due(retired(&status), now) && !planted(SeededBug::RetiredLeaderStays) {
-            let target = status.successor(timing.election_max);
-            tracing::info!(
-                to = target.map(NodeId::get),
-                "this node leads and votes no more: leadership is given away"
-            );
             if let Some(target) = target {
-                report(&consensus, target, "it votes no more").await;
+                report(&consensus, target, why).await;
             }
             continue;
         }
@@ -414,13 +410,26 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_lasts_a_second_is_a_stall_and_is_acted_on_now_and_then() {
-        assert!(!stalls(Duration::from_millis(999)) && stalls(s(1)));
+    fn a_leader_with_a_stalled_disk_or_a_wrong_clock_should_not_lead() {
+        let leader = seen_by(3, 3);
+        assert_eq!(unfit(&leader, Duration::from_millis(999), false), None);
+        assert_eq!(
+            unfit(&leader, s(1), true),
+            Some("the disk of the log stalls")
+        );
+        assert_eq!(
+            unfit(&leader, s(0), true),
+            Some("the clock is far from most voters'")
+        );
+        assert_eq!(unfit(&seen_by(3, 1), s(1), true), None, "it does not lead");
+    }
+
+    #[test]
+    fn leadership_is_given_away_now_and_then() {
         let mut memory = Memory::default();
-        assert!(!memory.due(false, s(10)));
-        assert!(memory.due(true, s(10)));
-        assert!(!memory.due(true, s(11)));
-        assert!(memory.due(true, s(12)));
+        assert!(memory.due(s(10)));
+        assert!(!memory.due(s(11)));
+        assert!(memory.due(s(12)));
     }
 
     #[test]
