@@ -44,7 +44,7 @@ pub(crate) struct Cluster {
     pub(crate) nodes: BTreeMap<u64, Node>,
     pub(crate) authority: Authority,
     log_policy: LogPolicy,
-    timing: Timing,
+    pub(crate) timing: Timing,
     pub(crate) preference: Preference,
     /// So far may clocks be apart for the nodes that are started from now on.
     pub(crate) clock_offset_max: Duration,
@@ -53,14 +53,14 @@ pub(crate) struct Cluster {
     _directory: TempDir,
 }
 
-/// Where a node of a test listens: an address of its own on loopback.
+/// Where a node of a test listens: an address on loopback that no other process of the tests has, so that nobody takes its port while it is
+/// stopped.
 fn host(node: u64) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(
-        127,
-        0,
-        9,
-        u8::try_from(node).expect("a small id"),
-    ))
+    let process = std::process::id();
+    let [.., middle, low] = process.to_be_bytes();
+    let node = u8::try_from(node).expect("a small id");
+    // Above the networks of topologies and other suites.
+    IpAddr::V4(Ipv4Addr::new(127, 128 | (middle & 0x7f), low, node))
 }
 
 impl Cluster {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use banyan_consensus::{Clock, ClockVerdict, LogPolicy, ProposeError, SystemClock};
+use banyan_consensus::{Clock, ClockVerdict, LogPolicy, ProposeError, SystemClock, Timing};
 use banyan_domain::Timestamp;
 
 use crate::{
@@ -44,6 +44,8 @@ type Clocks = BTreeMap<u64, Arc<SetClock>>;
 /// Three voters whose clocks are heard by each other.
 async fn started() -> (Cluster, Clocks) {
     let mut cluster = Cluster::new(3, 0, LogPolicy::default());
+    // On a busy machine shorter times bring elections of their own.
+    cluster.timing = Timing::millis(100, 1_500, 3_000);
     let mut clocks = Clocks::new();
     for (id, node) in &mut cluster.nodes {
         let clock = Arc::new(SetClock::default());
