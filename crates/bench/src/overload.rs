@@ -107,7 +107,10 @@ impl Target for Once {
             ..SubmitOptions::default()
         };
         match client.submit_with(key, command, &to_leader).await {
-            Ok(answer) => Ok(banyan::accepted(&answer.outcome)?),
+            Ok(answer) => {
+                banyan::accepted(answer.outcome)?;
+                Ok(1)
+            }
             Err(error) => {
                 let told = error.detail().map(|detail| &detail.leader_endpoint);
                 if let Some(leader) = told.filter(|leader| !leader.is_empty()) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use banyan_client::{Client, Submission, new_key};
 use banyan_domain::{CalendarDate, IdempotencyKey};
 use banyan_drill::cluster::LocalCluster;
@@ -13,7 +13,7 @@ use banyan_wire::v1;
 
 use crate::load::{Failure, Target};
 use crate::systems::Pins;
-use crate::systems::banyan::{BATCH, Reads, accepted};
+use crate::systems::banyan::{BATCH, Reads, accepted, submit};
 
 /// Clients of each kind of call.
 pub(super) const CLIENTS: usize = 4;
@@ -96,9 +96,7 @@ impl Births {
             });
             let answers = client.submit_batch(submissions.collect()).await?.answers;
             for (command, answer) in births.iter().zip(answers) {
-                let Some(v1::outcome::Result::Accepted(accepted)) = answer?.result else {
-                    bail!("a birth was rejected");
-                };
+                let accepted = accepted(answer?).map_err(anyhow::Error::msg)?;
                 let person = commands::known(command, &accepted.pin, accepted.version);
                 persons.extend(person);
             }
@@ -115,11 +113,8 @@ impl Target for Births {
     }
 
     async fn call(&self, slot: usize, (key, command): Self::Request) -> Result<u64, Failure> {
-        let client = &self.clients[slot % self.clients.len()];
-        let answer = client.submit(key, command).await;
-        Ok(accepted(
-            &answer.map_err(|error| error.to_string())?.outcome,
-        )?)
+        submit(&self.clients[slot % self.clients.len()], key, command).await?;
+        Ok(1)
     }
 }
 
@@ -150,19 +145,13 @@ impl Target for Corrections {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let command = commands::correction(&person, SEED, index, person.version);
         let client = &self.clients[slot % self.clients.len()];
-        let answer = client.submit(new_key(), command.clone()).await;
-        let outcome = answer.map_err(|error| error.to_string())?.outcome;
-        let done = accepted(&outcome)?;
         // Whoever was not corrected is left alone: its version is not known.
-        if let (
-            Some(v1::outcome::Result::Accepted(accepted)),
-            Some(v1::command::Kind::CorrectPerson(corrected)),
-        ) = (outcome.result, command.kind)
-        {
+        let accepted = submit(client, new_key(), command.clone()).await?;
+        if let Some(v1::command::Kind::CorrectPerson(corrected)) = command.kind {
             person.version = accepted.version;
             person.data = corrected.data.unwrap_or_default();
             self.persons().push_back(person);
         }
-        Ok(done)
+        Ok(1)
     }
 }

@@ -214,12 +214,21 @@ impl Target for Registrations {
     }
 
     async fn call(&self, slot: usize, (key, command): Self::Request) -> Result<u64, Failure> {
-        let client = &self.clients[slot % self.clients.len()];
-        let answer = client.submit(key, command).await;
-        Ok(accepted(
-            &answer.map_err(|error| error.to_string())?.outcome,
-        )?)
+        submit(&self.clients[slot % self.clients.len()], key, command).await?;
+        Ok(1)
     }
+}
+
+/// Submits one command, which must be accepted.
+pub(crate) async fn submit(
+    client: &Client,
+    key: IdempotencyKey,
+    command: v1::Command,
+) -> Result<v1::Accepted, Failure> {
+    let answer = client.submit(key, command).await;
+    Ok(accepted(
+        answer.map_err(|error| error.to_string())?.outcome,
+    )?)
 }
 
 /// Registrations, [`BATCH`] a call.
@@ -244,15 +253,16 @@ impl Target for Batches {
         let answer = client.submit_batch(submissions).await;
         let mut count = 0;
         for answer in answer.map_err(|error| error.to_string())?.answers {
-            count += accepted(&answer.map_err(|error| error.to_string())?)?;
+            accepted(answer.map_err(|error| error.to_string())?)?;
+            count += 1;
         }
         Ok(count)
     }
 }
 
-pub(crate) fn accepted(outcome: &v1::Outcome) -> Result<u64, String> {
-    match &outcome.result {
-        Some(v1::outcome::Result::Accepted(_)) => Ok(1),
+pub(crate) fn accepted(outcome: v1::Outcome) -> Result<v1::Accepted, String> {
+    match outcome.result {
+        Some(v1::outcome::Result::Accepted(accepted)) => Ok(accepted),
         Some(v1::outcome::Result::Rejected(rejected)) => {
             Err(format!("rejected: {}", rejected.name))
         }
