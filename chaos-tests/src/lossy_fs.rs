@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod disk;
+mod listings;
 mod mount_error;
 mod stall;
 
@@ -27,6 +28,7 @@ use answers::{
     ATTRIBUTES_VALID, BLOCK_BYTES, answer_empty, answer_entry, errno, file_attributes, kind, maker,
 };
 use disk::{Disk, Losses, PowerCut};
+use listings::Listings;
 use stall::Stall;
 
 pub use mount_error::MountError;
@@ -154,6 +156,7 @@ fn open_session(
         Adapter {
             disk: Arc::clone(disk),
             stall: Arc::clone(stall),
+            listings: Listings::default(),
         },
         path,
         &config,
@@ -180,6 +183,7 @@ fn now() -> SystemTime {
 struct Adapter {
     disk: Arc<Mutex<Disk>>,
     stall: Arc<Stall>,
+    listings: Listings,
 }
 
 impl Adapter {
@@ -403,15 +407,32 @@ impl Filesystem for Adapter {
         answer_empty(reply, synced);
     }
 
+    fn opendir(&self, _req: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(self.listings.open()), FopenFlags::empty());
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.listings.close(fh.0);
+        reply.ok();
+    }
+
     fn readdir(
         &self,
         _req: &Request,
         ino: INodeNo,
-        _fh: FileHandle,
+        fh: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        match self.disk().list(ino.0) {
+        let list = || self.disk().list(ino.0);
+        match self.listings.read(fh.0, offset == 0, list) {
             Ok(names) => {
                 let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
                 for (index, (name, inode, directory)) in names.iter().enumerate().skip(skipped) {

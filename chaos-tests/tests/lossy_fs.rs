@@ -72,6 +72,12 @@ fn link_rename_truncate_and_list_work_as_a_store_needs_them() {
         append(&at(&format!("checkpoint/{number:05}.log")), b"");
     }
     assert_eq!(fs::read_dir(at("checkpoint")).unwrap().count(), 501);
+    // Emptied while it is read, in more than one piece.
+    fs::create_dir(at("unfinished")).unwrap();
+    for number in 0..3_000 {
+        append(&at(&format!("unfinished/{number:05}.log")), b"");
+    }
+    fs::remove_dir_all(at("unfinished")).unwrap();
 
     fs.lose_power(PowerCut::DropUnsynced).unwrap();
 
