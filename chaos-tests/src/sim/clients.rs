@@ -126,7 +126,9 @@ impl Client {
     async fn run(mut self, until: Duration) {
         while now() < until {
             match self.rng.random_range(0..10) {
-                0..2 => self.birth().await,
+                0..2 => {
+                    self.birth().await;
+                }
                 2..5 => self.correction().await,
                 5 => self.death().await,
                 _ => self.read().await,
@@ -142,15 +144,15 @@ impl Client {
         self.id * 1_000_000 + self.writes
     }
 
-    /// One birth, or several in one batch.
-    async fn birth(&mut self) {
+    /// One birth, or several in one batch; whether the first was accepted.
+    async fn birth(&mut self) -> bool {
         let count = if self.rng.random_bool(0.3) {
             self.rng.random_range(2..6)
         } else {
             1
         };
         let Ok(day) = CalendarDate::new(2021, 2, 25) else {
-            return;
+            return false;
         };
         let births: Vec<v1::Command> = (0..count)
             .map(|_| commands::birth(self.seed, self.next_index(), day, Some("40")))
@@ -180,6 +182,7 @@ impl Client {
         {
             self.same_document(birth).await;
         }
+        registered
     }
 
     /// A clerk enters a form once more, as a request of its own: whoever stands on it is registered already.
@@ -207,7 +210,8 @@ impl Client {
     /// A correction of what the client has read last: another one may have come in between.
     async fn correction(&mut self) {
         let Some((person, pin, _)) = self.draw() else {
-            return self.birth().await;
+            self.birth().await;
+            return;
         };
         let index = self.next_index();
         let step = u32::try_from(index % 97).unwrap_or(0);
@@ -388,7 +392,7 @@ impl Client {
     /// Whether it was answered.
     async fn read_at(&mut self, node: u64, level: ReadLevel) -> bool {
         let Some((_, pin, person)) = self.draw() else {
-            return true;
+            return false;
         };
         let observer = self.nation.observer().clone();
         // Everything that any leader had answered, and that any client had been shown, when the read began.
