@@ -240,10 +240,9 @@ chaos-tools:
 	run "$${install[@]}" || { run apt-get update && run "$${install[@]}"; } || go_on "apt-get install failed"
 
 chaos: build chaos-tools ## Seven real nodes, 10 minutes of faults under load; writes target/proof/chaos.json
-	@"$(BIN)/banyan-chaos" --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/chaos.json --dir target/chaos
-
-chaos-long: build chaos-tools ## The same for as long as MINUTES says, with purges and snapshots
-	@"$(BIN)/banyan-chaos" --short-log --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/chaos-long.json --dir target/chaos
+chaos-long: build chaos-tools ## The same for as long as MINUTES says; writes target/proof/chaos-long.json
+chaos chaos-long:
+	@"$(BIN)/banyan-chaos" --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --report target/proof/$@.json --dir target/chaos
 
 endurance: build ## Seven nodes under a mixed load for two hours, or as MINUTES says: memory, disk and latency must not drift
 	@"$(BIN)/banyan-bench" endurance --minutes $(if $(filter file,$(origin MINUTES)),120,$(MINUTES)) --out target/endurance --report target/proof/endurance.json

@@ -26,9 +26,6 @@ pub struct Arguments {
     /// Clients that register, correct and record deaths, beside those of registers
     #[arg(long, value_name = "NUMBER", default_value_t = 4)]
     pub(super) clients: usize,
-    /// Nodes keep hardly any log behind a snapshot, so that one that was away needs a snapshot
-    #[arg(long)]
-    pub(super) short_log: bool,
     /// Disks that answer syncs without doing them: a run that must end with code 1 as soon as power is lost
     #[arg(long)]
     pub(super) lying_disks: bool,

@@ -58,7 +58,7 @@ impl Running {
         }
         let all = storm.arena.cluster.node_names();
         let purged = purged(storm).await;
-        if arguments.short_log && minutes >= PURGED_WITHIN && purged == 0 {
+        if minutes >= PURGED_WITHIN && purged == 0 {
             let what = format!("no node has purged its log in {minutes:.1} minutes");
             storm.findings.add("never_purged", &what);
         }

@@ -155,7 +155,7 @@ async fn run(
     folder: &Path,
 ) -> Result<Report> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let arena = Arena::start(prepared, arguments.short_log, folder, &mut rng).await?;
+    let arena = Arena::start(prepared, folder, &mut rng).await?;
     if arguments.lying_disks {
         ensure!(
             arena.disks.missing().is_none(),

@@ -12,6 +12,7 @@ use banyan_drill::cluster::{self, LocalCluster, Particular, PortPolicy, free_por
 use banyan_drill::wait_for;
 use banyan_topology::{NodeId, Ports, Topology};
 use clap::ValueEnum;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::clocks::Clocks;
@@ -31,7 +32,8 @@ const PRELOADED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Small memtables, so that flushes and compactions come often.
 const CONFIG: &str = "[storage]\nmemtable = \"4 MiB\"\nblock_cache = \"16 MiB\"\n\n";
-/// Snapshots and purges come often, and hardly any log stays behind them, so that a node that was away needs a snapshot.
+/// Of every other node: snapshots and purges come often, and hardly any log stays behind them. A node that was away needs a snapshot when such a
+/// one leads, and many full appends when another leads.
 const SHORT_LOG: &str = "[snapshots]\nafter_entries = 1000\nkeep_entries = 300\n\n";
 
 /// How the nodes are told apart on the network.
@@ -98,7 +100,6 @@ impl Arena {
     /// What stood in the way; what was made is removed again.
     pub(super) async fn start(
         prepared: Prepared,
-        short_log: bool,
         folder: &Path,
         rng: &mut ChaCha8Rng,
     ) -> Result<Arena> {
@@ -119,7 +120,12 @@ impl Arena {
             .collect();
         let disks = Disks::mount(folder, &nodes)?;
         let mut preloaded = BTreeMap::new();
-        for node in &nodes {
+        let first_short: usize = rng.random_range(0..2);
+        for (place, node) in nodes.iter().enumerate() {
+            if place % 2 == first_short {
+                let particular = particular.entry(node.clone()).or_default();
+                particular.extra_config.push_str(SHORT_LOG);
+            }
             let mut wrapper = network.wrapper(node);
             let libraries = [network.preloaded(node), clocks.preloaded(node)];
             let libraries: Vec<Preloaded> = libraries.into_iter().flatten().collect();
@@ -131,11 +137,7 @@ impl Arena {
         fs::write(&file, topology.to_toml()).context("cannot write the topology")?;
         let cluster = Box::pin(LocalCluster::start(cluster::Options {
             ports: PortPolicy::Given,
-            extra_config: if short_log {
-                [CONFIG, SHORT_LOG].concat()
-            } else {
-                CONFIG.to_owned()
-            },
+            extra_config: CONFIG.to_owned(),
             particular,
             data_root: Some(disks.root().to_owned()),
             ready_within: READY_WITHIN,
