@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::ops::Range;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::{Mutex, PoisonError};
 
 use banyan_topology::{NodeId, Ports, Topology, TopologyError};
 
@@ -36,32 +40,70 @@ pub enum PortsError {
 /// The lowest port that is looked at: below it are the ports of well-known services.
 const LOWEST: u16 = 10_000;
 
-/// Tries of a port by chance before the choice is left to the system.
-const TRIES: usize = 1_000;
+/// Ports that a process claims at once.
+const BLOCK: u16 = 100;
 
 /// Where the ports begin that Linux gives to outgoing connections, if it is not told otherwise.
 const OUTGOING_FROM: u16 = 32_768;
 
-/// A listener at a free port of `host` which the system does not give to outgoing connections (`ip(7)`,
-/// `ip_local_port_range`).
-///
-/// A node that is stopped and started again must find its port free. The system hands ports of the other kind to any
-/// connection that is opened meanwhile, on `127.0.0.1` to every one of this machine.
-///
-/// # Errors
-/// What listening failed of: no port is free, or the address is not of this machine.
-pub fn free_port(host: &str) -> io::Result<TcpListener> {
+/// What this process has claimed, until it ends.
+static CLAIMED: Mutex<Claimed> = Mutex::new(Claimed {
+    claims: Vec::new(),
+    left: Vec::new(),
+});
+
+struct Claimed {
+    /// One for each block. Listening on a name is the claim, and the system takes it back however the process ends.
+    claims: Vec<UnixListener>,
+    /// Ports of those blocks that were not given out yet.
+    left: Vec<u16>,
+}
+
+impl Claimed {
+    /// A port of this process's own that nobody was given before.
+    fn next(&mut self) -> Option<u16> {
+        if self.left.is_empty() {
+            let (claim, ports) = claim_a_block()?;
+            self.claims.push(claim);
+            self.left.extend(ports);
+        }
+        self.left.pop()
+    }
+}
+
+/// The first block behind a random one that no process has claimed.
+fn claim_a_block() -> Option<(UnixListener, Range<u16>)> {
     let outgoing_from = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
         .ok()
         .and_then(|range| range.split_whitespace().next()?.parse().ok())
         .unwrap_or(OUTGOING_FROM);
-    if outgoing_from > LOWEST {
-        for _ in 0..TRIES {
-            let port = rand::random_range(LOWEST..outgoing_from);
-            match TcpListener::bind((host, port)) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                bound => return bound,
-            }
+    let blocks = outgoing_from.saturating_sub(LOWEST) / BLOCK;
+    let first = rand::random_range(0..blocks.max(1));
+    (0..blocks).find_map(|nth| {
+        let from = LOWEST + (first + nth) % blocks * BLOCK;
+        let name = format!("banyan-ports-{from}");
+        let name = SocketAddr::from_abstract_name(name).ok()?;
+        let claim = UnixListener::bind_addr(&name).ok()?;
+        Some((claim, from..from + BLOCK))
+    })
+}
+
+/// A listener at a free port of `host` which the system does not give to outgoing connections (`ip(7)`,
+/// `ip_local_port_range`), and which this function gives to nobody else while this process runs.
+///
+/// A node that is stopped and started again must find its port free. The system hands ports of the other kind to any
+/// connection that is opened meanwhile, on `127.0.0.1` to every one of this machine. Processes that ask here at the same
+/// time keep apart by blocks of ports, each claimed by a name in the abstract namespace of `unix(7)`, which is as wide
+/// as the ports are: the network namespace.
+///
+/// # Errors
+/// What listening failed of: no port is free, or the address is not of this machine.
+pub fn free_port(host: &str) -> io::Result<TcpListener> {
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    while let Some(port) = claimed.next() {
+        match TcpListener::bind((host, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
         }
     }
     TcpListener::bind((host, 0))
@@ -120,4 +162,29 @@ fn listen(address: &str) -> Result<TcpListener, PortsError> {
         address: address.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_twice_even_when_it_is_free_again() {
+        let given: BTreeSet<u16> = (0..3 * BLOCK)
+            .map(|_| free_port("127.0.0.1").unwrap().local_addr().unwrap().port())
+            .collect();
+        assert_eq!(given.len(), usize::from(3 * BLOCK));
+    }
+
+    #[test]
+    fn a_block_that_is_claimed_is_left_to_its_process() {
+        let (held, ports) = claim_a_block().unwrap();
+        let others: Vec<_> = std::iter::from_fn(claim_a_block).take(5).collect();
+        assert_eq!(others.len(), 5);
+        assert!(others.iter().all(|(_, theirs)| *theirs != ports));
+        drop((held, others));
+        assert!(claim_a_block().is_some());
+    }
 }
