@@ -40,7 +40,7 @@ pub async fn converged(nation: &Nation, within: Duration) -> bool {
                     .is_some_and(|node| Some(node.machine.state().index()) == last)
             };
             let votes = |id: &NodeId| status.members.get(id).is_some_and(|member| member.votes);
-            let settled = !status.joint && votes(&status.node);
+            let settled = !status.joint() && votes(&status.node);
             if settled && last.is_some() && members.iter().all(there) {
                 return true;
             }
@@ -82,7 +82,7 @@ pub(super) fn stands(nation: &Nation) -> String {
             .iter()
             .map(|(id, member)| (id.get(), member.votes, member.matched))
             .collect();
-        (node.id(), status.last_log_index, status.joint, members)
+        (node.id(), status.last_log_index, status.joint(), members)
     });
     format!("leader {leader:?}, {}", stands.join("; "))
 }

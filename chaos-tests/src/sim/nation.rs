@@ -231,7 +231,7 @@ impl Nation {
                 continue;
             }
             self.0.observer.leads(node.id(), status.term);
-            if status.joint {
+            if status.joint() {
                 self.0.observer.sometimes("a membership was joint");
             }
             for (id, member) in &status.members {

@@ -1,6 +1,9 @@
 //! What a node knows of itself and of the cluster, for operators and for decisions about leadership.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use banyan_domain::{NodeId, Position};
 use openraft::{RaftMetrics, ServerState};
@@ -76,8 +79,9 @@ pub struct Status {
     pub purged: Option<Position>,
     /// Whether a membership is known at all: false before bootstrap.
     pub initialized: bool,
-    /// Whether the membership is in transition between two sets of voters.
-    pub joint: bool,
+    /// The voters: one set, or two while the membership is joint, in transition from the first to the second. What is decided then needs a
+    /// majority of each (Ongaro, Consensus: Bridging Theory and Practice, section 4.3).
+    pub voter_sets: Vec<BTreeSet<NodeId>>,
     /// Time since a majority last answered. Only on the leader.
     pub quorum_acked: Option<Duration>,
     /// All members, by node id.
@@ -121,6 +125,8 @@ impl Status {
                 (NodeId(*id), status)
             })
             .collect();
+        let sets = membership.get_joint_config().iter();
+        let sets = sets.map(|voters| voters.iter().copied().map(NodeId).collect());
         let place = |log_id: &Option<LogId>| log_id.as_ref().map(position);
         let role = match (&metrics.running_state, metrics.state) {
             (Err(_), _) | (_, ServerState::Shutdown) => Role::Stopped,
@@ -140,11 +146,17 @@ impl Status {
             snapshot: place(&metrics.snapshot),
             purged: place(&metrics.purged),
             initialized: metrics.membership_config.log_id().is_some(),
-            joint: membership.get_joint_config().len() > 1,
+            voter_sets: sets.collect(),
             quorum_acked: metrics.last_quorum_acked.as_ref().map(|at| at.elapsed()),
             members,
             peer_calls_refused,
         }
+    }
+
+    /// Whether the membership is in transition between two sets of voters.
+    #[must_use]
+    pub fn joint(&self) -> bool {
+        self.voter_sets.len() > 1
     }
 
     /// The leader as a member, if both are known.
@@ -209,6 +221,9 @@ mod tests {
                 },
             )
         });
+        let members: BTreeMap<NodeId, MemberStatus> = members.collect();
+        let votes = members.values().filter(|member| member.votes);
+        let votes = votes.map(|member| member.member.node).collect();
         Status {
             node: NodeId(1),
             role: Role::Leader,
@@ -220,9 +235,9 @@ mod tests {
             snapshot: None,
             purged: None,
             initialized: true,
-            joint: false,
+            voter_sets: vec![votes],
             quorum_acked: None,
-            members: members.collect(),
+            members,
             peer_calls_refused: 0,
         }
     }

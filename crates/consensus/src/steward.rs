@@ -137,7 +137,7 @@ impl Memory {
         self.leader = status.leader.or(self.leader);
 
         let own = preference.rank_of(status, status.node)?;
-        let better = (status.role == Role::Leader && !status.joint)
+        let better = (status.role == Role::Leader && !status.joint())
             .then(|| {
                 status
                     .members
@@ -192,7 +192,7 @@ fn retired(status: &Status) -> bool {
         .members
         .get(&status.node)
         .is_some_and(|own| own.votes);
-    status.role == Role::Leader && !status.joint && !votes
+    status.role == Role::Leader && !status.joint() && !votes
 }
 
 /// Runs until the last handle of consensus is gone.
@@ -305,7 +305,7 @@ mod tests {
             snapshot: None,
             purged: None,
             initialized: true,
-            joint: false,
+            voter_sets: vec![[1, 2, 3].map(NodeId).into()],
             quorum_acked: None,
             members: members.into(),
             peer_calls_refused: 0,
@@ -342,7 +342,9 @@ mod tests {
         let with_vote = |leader, votes, joint| {
             let mut status = seen_by(3, leader);
             status.members.get_mut(&NodeId(3)).unwrap().votes = votes;
-            status.joint = joint;
+            if joint {
+                status.voter_sets.push([NodeId(1)].into());
+            }
             retired(&status)
         };
         assert!(with_vote(3, false, false));
@@ -400,10 +402,8 @@ mod tests {
             memory.homeward(&status, &preference, all, s(100));
             assert_eq!(memory.homeward(&status, &preference, all, s(900)), None);
         }
-        let joint = Status {
-            joint: true,
-            ..seen_by(3, 3)
-        };
+        let mut joint = seen_by(3, 3);
+        joint.voter_sets.push([NodeId(1)].into());
         let mut memory = Memory::default();
         memory.homeward(&joint, &preference(), all, s(100));
         assert_eq!(memory.homeward(&joint, &preference(), all, s(900)), None);

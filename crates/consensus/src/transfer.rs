@@ -189,7 +189,7 @@ pub(crate) fn check_target(
             leader: status.leader_member().cloned(),
         });
     }
-    if status.joint {
+    if status.joint() {
         return Err(TransferError::Joint);
     }
     let Some(target) = status.members.get(&to).filter(|target| target.votes) else {

@@ -130,7 +130,7 @@ impl Faults {
         let joint = self
             .nation
             .leader()
-            .is_none_or(|(_, registry)| registry.status().joint);
+            .is_none_or(|(_, registry)| registry.status().joint());
         if joint {
             self.change(ChangeMembers::AddVoterIds(BTreeSet::new()))
                 .await;

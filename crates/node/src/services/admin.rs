@@ -214,19 +214,8 @@ impl ServiceParts {
             return "unknown: only the leader hears all voters".to_owned();
         }
         let silent_after = self.facts.topology.timing().election_max;
-        let voters: Vec<VoterState> = status
-            .members
-            .values()
-            .filter(|member| member.votes)
-            .map(|member| VoterState {
-                node: member.member.name.clone(),
-                site: member.member.site.clone(),
-                live: member.member.node == status.node
-                    || member.acked.is_some_and(|acked| acked < silent_after),
-            })
-            .collect();
-        // In a joint configuration the goal must hold in both halves; the status names the union, which is stricter.
-        survival::assess(self.facts.topology.survival_goal(), &[voters]).to_string()
+        let halves = voters(status, silent_after);
+        survival::assess(self.facts.topology.survival_goal(), &halves).to_string()
     }
 
     async fn transfer(
@@ -283,6 +272,22 @@ fn member_status(status: &banyan_consensus::MemberStatus) -> MemberStatus {
     }
 }
 
+/// The voters of each half of the membership: in a joint one the goal must hold in both. For a leader, who hears all of them.
+fn voters(status: &RaftStatus, silent_after: Duration) -> Vec<Vec<VoterState>> {
+    let voter = |id: &NodeId| {
+        let member = status.members.get(id)?;
+        Some(VoterState {
+            node: member.member.name.clone(),
+            site: member.member.site.clone(),
+            live: *id == status.node || member.acked.is_some_and(|acked| acked < silent_after),
+        })
+    };
+    let halves = status.voter_sets.iter();
+    halves
+        .map(|half| half.iter().filter_map(voter).collect())
+        .collect()
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -319,5 +324,79 @@ fn not_leader(leader: Option<&Member>, text: String) -> ErrorDetail {
             ErrorDetail::new(Code::NotLeader, text).with_leader(outcomes::client_url(leader))
         }
         None => outcomes::no_leader(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use banyan_consensus::{MemberStatus, Role};
+    use banyan_topology::SurvivalGoal;
+
+    use super::*;
+
+    /// Node 1 leads; the others of the sets answer if they are named.
+    fn seen(voter_sets: &[&[u64]], answering: &[u64]) -> RaftStatus {
+        let members: BTreeMap<NodeId, MemberStatus> = voter_sets
+            .iter()
+            .copied()
+            .flatten()
+            .map(|id| {
+                let member = Member {
+                    node: NodeId(*id),
+                    name: format!("node-{id}"),
+                    site: format!("site-{id}"),
+                    ..Member::default()
+                };
+                let status = MemberStatus {
+                    member,
+                    votes: true,
+                    matched: None,
+                    acked: answering.contains(id).then_some(Duration::ZERO),
+                };
+                (NodeId(*id), status)
+            })
+            .collect();
+        let sets = voter_sets.iter();
+        RaftStatus {
+            node: NodeId(1),
+            role: Role::Leader,
+            term: 1,
+            leader: Some(NodeId(1)),
+            last_log_index: None,
+            committed: None,
+            applied: None,
+            snapshot: None,
+            purged: None,
+            initialized: true,
+            voter_sets: sets
+                .map(|set| set.iter().copied().map(NodeId).collect())
+                .collect(),
+            quorum_acked: None,
+            members,
+            peer_calls_refused: 0,
+        }
+    }
+
+    #[test]
+    fn each_half_of_a_joint_membership_needs_its_own_majority() {
+        let judged = |goal, sets: &[&[u64]], answering: &[u64]| {
+            let status = seen(sets, answering);
+            survival::assess(goal, &voters(&status, Duration::from_secs(1))).to_string()
+        };
+        let sets: [&[u64]; 2] = [&[1, 2, 3], &[3, 4, 5]];
+        let none = SurvivalGoal::None;
+        // Three of five voters, and one of the three that the second half has.
+        assert_eq!(
+            judged(none, &sets, &[2, 4]),
+            "not held now: the live voters are no majority"
+        );
+        assert_eq!(judged(none, &sets, &[2, 4, 5]), "held");
+        assert_eq!(
+            judged(SurvivalGoal::Node, &sets, &[2, 3, 4]),
+            "not held now: losing node-3 leaves 1 live voter(s), 2 are needed (and 1 more such loss(es))"
+        );
+        assert_eq!(judged(SurvivalGoal::Node, &sets, &[2, 3, 4, 5]), "held");
     }
 }
