@@ -30,11 +30,6 @@ const READ: usize = 150;
 const READ_WITHIN: Duration = Duration::from_secs(6);
 /// How a node ends that refuses its data directory.
 const REFUSED: &str = "exit status: 4";
-/// How it ends with an error that has no code of its own. Of these one is clear, by what it says last: the log could not be read.
-const FAILED: &str = "exit status: 1";
-const LOG_NOT_READ: &str = "consensus cannot start";
-/// Lines at the end of a log that are searched for it: other threads may have written after it.
-const LAST_LINES: usize = 3;
 
 /// Does it to a node drawn from all: what was done and what came of it, or `None` if the node has no such file.
 pub(super) async fn strike(
@@ -143,7 +138,7 @@ async fn watch(
 }
 
 fn ended(storm: &mut Storm, node: &str, how: &str, tail: &str) -> String {
-    if !is_clear(how, tail) {
+    if !is_clear(how) {
         storm.findings.add(
             "unclear_end",
             &format!("{node} with a damaged file ended with {how}: {tail}"),
@@ -157,16 +152,9 @@ fn ended(storm: &mut Storm, node: &str, how: &str, tail: &str) -> String {
     format!("it ended with {how} {why}")
 }
 
-/// Whether a node has seen what was wrong and said so. With a panic, a signal or just any error it has not. `tail`: the end of its log.
-fn is_clear(how: &str, tail: &str) -> bool {
-    let lines = tail.lines().rev().filter(|line| !line.trim().is_empty());
-    match how {
-        ENDED_BY_FAULT | REFUSED => true,
-        FAILED => lines
-            .take(LAST_LINES)
-            .any(|line| line.contains(LOG_NOT_READ)),
-        _ => false,
-    }
+/// Whether a node has seen what was wrong and said so. With a panic, a signal or just any error it has not.
+fn is_clear(how: &str) -> bool {
+    matches!(how, ENDED_BY_FAULT | REFUSED)
 }
 
 /// Reads persons at a damaged node that no write is under way for. What it answers must be what was acknowledged.
@@ -317,19 +305,14 @@ mod tests {
 
     #[test]
     fn only_an_end_that_says_what_was_wrong_is_clear() {
-        let log = "banyand: consensus cannot start: an entry is damaged\nlater\n\n";
-        let earlier = format!("{log}a\nb\nc\n");
-        for (how, tail, clear) in [
-            (ENDED_BY_FAULT, "", true),
-            (REFUSED, "", true),
-            (FAILED, log, true),
-            // Of an earlier start.
-            (FAILED, &earlier, false),
-            (FAILED, "banyand: something else", false),
-            ("exit status: 101", log, false),
-            ("signal: 6 (SIGABRT)", log, false),
+        for (how, clear) in [
+            (ENDED_BY_FAULT, true),
+            (REFUSED, true),
+            ("exit status: 1", false),
+            ("exit status: 101", false),
+            ("signal: 6 (SIGABRT)", false),
         ] {
-            assert_eq!(is_clear(how, tail), clear, "{how}, {tail}");
+            assert_eq!(is_clear(how), clear, "{how}");
         }
     }
 

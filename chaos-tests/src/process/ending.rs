@@ -146,9 +146,7 @@ impl Running {
             lost: verdict.map(Verdict::lost),
             duplicated: verdict.map(Verdict::duplicated),
             histories_read: verdict.map_or(0, |verdict| verdict.histories_read),
-            digests_equal: compared
-                .as_ref()
-                .is_some_and(|(_, digest, _)| digest.equal()),
+            digests_equal: compared.as_ref().map(|(_, digest, _)| digest.equal()),
             checker: outcome::checker(&judged, findings),
             windows: judged.windows,
             register_operations: judged.operations,

@@ -33,7 +33,8 @@ pub(super) struct Report {
     pub(super) lost: Option<u64>,
     pub(super) duplicated: Option<u64>,
     pub(super) histories_read: u64,
-    pub(super) digests_equal: bool,
+    /// Whether all nodes hold the same. Nothing: they could not be compared.
+    pub(super) digests_equal: Option<bool>,
     /// `ok`, or what was wrong with the history of registers.
     pub(super) checker: String,
     pub(super) windows: u64,
@@ -119,10 +120,10 @@ impl Report {
             ("snapshots received", self.snapshots_received),
         ];
         rows.extend(counts.map(|(name, count)| (name.to_owned(), count.to_string())));
-        let equal = if self.digests_equal {
-            "equal"
-        } else {
-            "NOT EQUAL"
+        let equal = match self.digests_equal {
+            Some(true) => "equal",
+            Some(false) => "NOT EQUAL",
+            None => "not known",
         };
         rows.push(("states of the nodes".to_owned(), equal.to_owned()));
         rows.push(("checker".to_owned(), self.checker.clone()));

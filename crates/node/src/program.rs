@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use anyhow::Context as _;
+use banyan_consensus::StartError as ConsensusError;
 use nix::sys::stat::{Mode, umask};
 
 use crate::config::{LoadError, Loaded, NodeConfig};
@@ -66,6 +67,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
         Some(StartError::DataDirectory(_) | StartError::NotFormed { .. }) => exit::DATA_DIRECTORY,
         Some(StartError::Listen { .. }) => exit::LISTEN,
         Some(StartError::Certificates(_)) => exit::CERTIFICATES,
+        // Its log and its state cannot be recovered: another start would end as this one.
+        Some(StartError::Consensus(ConsensusError::Recovery(_))) => exit::FAULT,
         _ => exit::FAILED,
     }
 }

@@ -2,11 +2,14 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use tokio::sync::watch;
+
+use crate::damage;
 
 /// This node must stop: a write, a sync or a stored record has failed.
 ///
@@ -50,6 +53,8 @@ pub struct FaultCell(Arc<Inner>);
 struct Inner {
     first: OnceLock<Fault>,
     changed: watch::Sender<bool>,
+    /// Where damage is written down.
+    directory: Option<PathBuf>,
 }
 
 impl Default for Inner {
@@ -57,11 +62,19 @@ impl Default for Inner {
         Self {
             first: OnceLock::new(),
             changed: watch::Sender::new(false),
+            directory: None,
         }
     }
 }
 
 impl FaultCell {
+    pub(crate) fn of(directory: &Path) -> Self {
+        Self(Arc::new(Inner {
+            directory: Some(directory.to_owned()),
+            ..Inner::default()
+        }))
+    }
+
     /// The first fault, if there has been one.
     #[must_use]
     pub fn get(&self) -> Option<Fault> {
@@ -90,6 +103,14 @@ impl FaultCell {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// As [`FaultCell::set`], for stored content that is not what was written: the data directory is refused from then on.
+    pub(crate) fn set_damaged(&self, fault: Fault) -> Fault {
+        if let Some(directory) = &self.0.directory {
+            damage::mark(directory, &fault);
+        }
+        self.set(fault)
     }
 
     /// Records `fault` unless an earlier one stands, and returns the one that stands.

@@ -13,6 +13,7 @@
 //!           /incoming/           checkpoints that are being received
 //!           /journal/            node-local records; WAL, synced
 //!           /journal.watermark   the newest access record known to be synced
+//!           /damaged.txt         only where stored content was found damaged: the directory is refused
 //! ```
 //!
 //! Rules that hold everywhere in this crate:
@@ -24,6 +25,7 @@
 #![deny(missing_docs)]
 
 pub mod codec;
+mod damage;
 mod fault;
 mod files;
 mod identity;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use banyan_domain::seeded_bugs::{SeededBug, planted};
 use bytes::Bytes;
 
+use crate::damage;
 use crate::fault::{Fault, FaultCell};
 use crate::identity::{self, FirstStart, Found, Identity, IdentityError};
 use crate::journal::Journal;
@@ -79,6 +80,14 @@ pub enum OpenError {
         /// The newest record known to be synced.
         synced: u64,
     },
+    /// Stored content was found damaged while a node ran on the directory.
+    #[error("data directory {} was found damaged: {what}", path.display())]
+    FoundDamaged {
+        /// The data directory.
+        path: PathBuf,
+        /// What was found then.
+        what: String,
+    },
     /// A stored value is damaged.
     #[error(transparent)]
     Damaged(#[from] Fault),
@@ -119,7 +128,7 @@ impl Stores {
     ///
     /// # Errors
     /// See [`OpenError`]: a directory without identity that may not be formed, another cluster's, node's or format's directory, one in use,
-    /// a log or a journal that is gone, damaged records, or an IO error.
+    /// a log or a journal that is gone, damaged records, one that was found damaged before, or an IO error.
     pub fn open(
         directory: &Path,
         identity: &Identity,
@@ -142,6 +151,10 @@ impl Stores {
         }
         let hold = Hold::take(directory)?;
         let found = identity::begin(directory, identity, first_start)?;
+        if let Some(what) = damage::found(directory).map_err(io_error(directory))? {
+            let path = directory.to_owned();
+            return Err(OpenError::FoundDamaged { path, what });
+        }
         let forming = found == Found::Forming;
         let shared =
             Arc::new(
@@ -152,7 +165,7 @@ impl Stores {
                         source,
                     })?,
             );
-        let fault = FaultCell::default();
+        let fault = FaultCell::of(directory);
         let log = LogStore::open(
             &directory.join("log"),
             options,

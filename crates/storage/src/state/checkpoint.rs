@@ -200,7 +200,8 @@ impl Checkpoint {
     }
 
     /// Compares every file with the manifest because a receiver found other content; once for each checkpoint, however many doubt it. What
-    /// does not match is a fault: the tables of a checkpoint are links to the state's own. Reads everything; blocks.
+    /// does not match is a fault, and the data directory is refused from then on: the tables of a checkpoint are links to the state's own.
+    /// Reads everything; blocks.
     ///
     /// # Errors
     /// The sticky fault: the node must stop.
@@ -215,7 +216,13 @@ impl Checkpoint {
             let source = std::error::Error::source(&error)
                 .map(|source| format!(": {source}"))
                 .unwrap_or_default();
-            fault.set(Fault::new("state", format!("{error}{source}")))
+            let found = Fault::new("state", format!("{error}{source}"));
+            match error {
+                VerifyError::Io { .. } => fault.set(found),
+                VerifyError::Manifest(_)
+                | VerifyError::Size { .. }
+                | VerifyError::Checksum { .. } => fault.set_damaged(found),
+            }
         })?;
         *proven = true;
         Ok(())

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use banyan_domain::Position;
 use banyan_storage::{
     Applied, Checkpoint, CheckpointFile, CheckpointManifest, EntryKind, FORMAT_VERSION, Incoming,
-    InstallError, InstallStep, StateEntry, StoreOptions, Stores, VerifyError,
+    InstallError, InstallStep, OpenError, StateEntry, StoreOptions, Stores, VerifyError,
 };
 
 use crate::crash::spawn;
-use crate::fixture::{open, open_with, options, run};
+use crate::fixture::{open, open_with, options, run, try_open};
 use crate::workload::Workload;
 
 const STEPS: [(&str, InstallStep); 6] = [
@@ -299,6 +299,17 @@ fn a_checkpoint_that_is_doubted_is_proven_or_a_fault() {
         "{fault}"
     );
     assert_eq!(stores.fault().get().unwrap().cause, fault.cause);
+
+    // Nothing of this would be found when the directory is opened: the finding itself refuses it.
+    drop((checkpoint, later));
+    let closed = stores.closed();
+    drop(stores);
+    assert!(closed.wait(Duration::from_secs(60)));
+    let error = try_open(directory.path()).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::FoundDamaged { what, .. } if *what == fault.to_string()),
+        "{error}"
+    );
 }
 
 #[test]
