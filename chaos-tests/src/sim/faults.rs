@@ -411,9 +411,6 @@ impl Faults {
                 node.resume();
                 self.start(&node);
             }
-            if self.finish_joint().await && now() <= until {
-                continue;
-            }
             let old = self.lost.as_ref().map(|node| node.id()).or(self
                 .suspects
                 .iter()

@@ -52,6 +52,14 @@ pub enum Invariant {
         props(source = "design decision 3")
     )]
     StateNotAheadOfLog,
+    /// A node that was taken out of the membership never is a member again.
+    #[strum(
+        serialize = "who was taken out stays out",
+        props(
+            source = "design: an id names one node for ever; Raft, servers keep what they promised"
+        )
+    )]
+    TakenOutStaysOut,
     /// No number belongs to two persons, not even one that was cancelled.
     #[strum(
         serialize = "one person per number",

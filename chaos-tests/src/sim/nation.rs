@@ -166,6 +166,14 @@ impl Nation {
         self.gone().insert(id);
     }
 
+    /// The nodes that never come back, by number.
+    pub fn lost_nodes(&self) -> Vec<Arc<Node>> {
+        let gone = self.gone();
+        let nodes = self.nodes();
+        let lost = nodes.values().filter(|node| gone.contains(&node.id()));
+        lost.cloned().collect()
+    }
+
     /// Whether a node never comes back.
     pub fn is_gone(&self, id: u64) -> bool {
         self.gone().contains(&id)

@@ -269,6 +269,7 @@ impl Node {
             log_size: log.size(),
             log,
             fresh: state.fresh(),
+            retired: state.retired(),
             state,
             network: wire.clone(),
             timing: settings.timing,

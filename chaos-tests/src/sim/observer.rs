@@ -5,7 +5,7 @@ mod hashes;
 mod seen;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     hash::Hasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -63,6 +63,9 @@ struct Inner {
     leaders: BTreeMap<u64, u64>,
     promised: BTreeMap<u64, (u64, u64)>,
     followed: BTreeMap<u64, u64>,
+    /// Who is a member by the last membership that was applied anywhere, and who was one before.
+    members: BTreeSet<u64>,
+    taken_out: BTreeSet<u64>,
     /// When the leader answered, and the highest index that was answered by then.
     answered: Vec<(Duration, u64)>,
     /// The highest index that any client has seen of a linearizable read or an acknowledged write.

@@ -20,6 +20,8 @@ pub const STATES: &[&str] = &[
     "a membership was changed",
     "a membership was joint",
     "a node stopped on a fault",
+    "a node that lagged was not made a voter",
+    "a node that was taken out was not let in again",
     "a power cut took applied state",
     "a power cut took writes of a log",
     "a power cut tore a write",

@@ -36,7 +36,7 @@ use crate::{
     pings::{self, Pings},
     proposer::Proposer,
     settings::{SettingsError, Timing, raft_config},
-    state::{SnapshotInbox, StateMachine},
+    state::{Retired, SnapshotInbox, StateMachine},
     status::{Role, Status},
     steward::{self, Stay, Steward},
     types::TypeConfig,
@@ -95,6 +95,7 @@ where
     raw_values: RawValues,
     clock: Arc<dyn Clock>,
     clocks: VoterClocks,
+    retired: Retired,
     /// What the peer server needs; none where something else brings the messages.
     peers: Option<Peers<R>>,
 }
@@ -166,18 +167,19 @@ impl<R: AsyncRuntime> Consensus<R, StateMachine<R>> {
             .filter(|(_, member)| member.voter)
             .map(|(id, _)| id.get())
             .collect();
-        let admission = Admission::new(cluster.clone(), voters);
+        let state = StateMachine::new(stores.state.clone()).with_raw_values(raw_values);
+        let admission = Admission::new(cluster.clone(), voters, state.retired());
         let network = PeerNetwork::new(cluster.clone(), tls.clone(), timing, admission.links());
         let inbox = SnapshotInbox::new(stores.state.clone());
         let peers = Peers::new(tls, network.clone(), admission, inbox);
         let log = LogAdapter::new(stores.clone());
         let written = stores.log.clone();
-        let state = StateMachine::new(stores.state).with_raw_values(raw_values);
         let parts = Parts {
             node: node.node,
             log_size: log.size(),
             log,
             fresh: state.fresh(),
+            retired: state.retired(),
             state,
             barriers: Arc::new(network.clone()),
             pings: Arc::new(network.clone()),
@@ -275,6 +277,7 @@ where
             stopping: AtomicBool::new(false),
             stay,
             raw_values,
+            retired: parts.retired,
             peers,
             clock: parts.clock,
             clocks,
@@ -306,6 +309,10 @@ where
 
     pub(crate) fn timing(&self) -> Timing {
         self.inner.timing
+    }
+
+    pub(crate) fn retired(&self) -> &Retired {
+        &self.inner.retired
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::NodeId;
+use banyan_domain::{NodeId, Position};
 use openraft::{
     ChangeMembers,
     errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError},
@@ -16,7 +16,7 @@ use openraft_rt::{AsyncRuntime, Instant as _};
 use crate::{consensus::Consensus, member::Member, status::Role, types::TypeConfig};
 
 /// How often a condition that has no event of its own is looked at again.
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// Why a cluster was not bootstrapped.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,8 @@ where
     SM: RaftStateMachine<TypeConfig<R>>,
 {
     /// Forms the cluster: makes the voters of `members` its first membership if there is none yet, then adds every member that is
-    /// missing as a learner. Idempotent, and safe on several nodes at once as long as they name the same members.
+    /// missing as a learner, but for those that were taken out since. Idempotent, and safe on several nodes at once as long as they name the
+    /// same members.
     ///
     /// # Errors
     /// See [`BootstrapError`]; `NotLeader` asks to call the same on the leader.
@@ -74,7 +75,9 @@ where
             let status = self.status();
             let missing: BTreeMap<u64, Member> = members
                 .iter()
-                .filter(|(id, _)| !status.members.contains_key(id))
+                .filter(|(id, _)| {
+                    !status.members.contains_key(id) && !self.retired().contains(**id)
+                })
                 .map(|(id, member)| (id.get(), member.clone()))
                 .collect();
             match status.leader {
@@ -82,7 +85,11 @@ where
                     if missing.is_empty() {
                         return Ok(());
                     }
-                    if self.add_learners(missing).await? {
+                    // Before, it does not know yet who was taken out.
+                    let in_its_term = |applied: &Position| applied.term == status.term;
+                    if status.applied.as_ref().is_some_and(in_its_term)
+                        && self.add_learners(missing).await?
+                    {
                         return Ok(());
                     }
                 }

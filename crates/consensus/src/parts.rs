@@ -13,6 +13,7 @@ use crate::{
     network::PeerTls,
     pings::PingWire,
     settings::{LogPolicy, Timing},
+    state::Retired,
     steward::{BusyFor, Preference},
 };
 
@@ -95,6 +96,8 @@ pub struct Parts<LS, SM, NF> {
     pub pings: Arc<dyn PingWire>,
     /// The state machine forgets it when a snapshot is installed.
     pub fresh: FreshAsOf,
+    /// The state machine fills it with the nodes that were taken out of the membership.
+    pub retired: Retired,
 }
 
 impl<LS, SM, NF> fmt::Debug for Parts<LS, SM, NF> {

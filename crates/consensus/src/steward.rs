@@ -8,6 +8,9 @@
 //! committed (Ongaro 2014, section 4.2.2): it must not count itself in a quorum that it is no part of, and an operator who removes a node wants it
 //! gone.
 //!
+//! A change of voters whose leader was lost after the first of its two steps stays joint in openraft, and every decision needs both majorities. A
+//! leader finishes what a former one began (Ongaro 2014, section 4.3).
+//!
 //! After a failover the leader stands wherever the election fell. Once a voter of a better site has been healthy and caught up for
 //! half a minute, leadership goes there, at most once in five minutes, and never while a drill holds it.
 
@@ -41,6 +44,8 @@ const TICK: Duration = Duration::from_millis(200);
 const STALL: Duration = Duration::from_secs(1);
 /// A leader with a stalled disk or a wrong clock tries again to give leadership away after this.
 const RETRY: Duration = Duration::from_secs(2);
+/// A membership that has been joint for so long has lost the leader that was changing it: the second step follows the first at once.
+const JOINT_MAX: Duration = Duration::from_secs(3);
 
 /// Why a leader goes that an operator has taken out of the voters: the one reason that is no trouble.
 const VOTES_NO_MORE: &str = "it votes no more";
@@ -118,6 +123,8 @@ struct Memory {
     /// When leadership last went to a better site, as far as this node saw it.
     went_home: Option<Duration>,
     gave_away: Option<Duration>,
+    /// Since when this node has led with a joint membership.
+    joint: Option<Duration>,
 }
 
 impl Memory {
@@ -160,6 +167,16 @@ impl Memory {
             .went_home
             .is_none_or(|then| now.saturating_sub(then) >= preference.pause);
         (waited && paused).then_some(node)
+    }
+
+    /// Whether a leader takes the second step now of a change of voters that another began.
+    fn finishes(&mut self, status: &Status, now: Duration) -> bool {
+        let joint = status.role == Role::Leader && status.joint();
+        let since = joint.then(|| self.joint.unwrap_or(now));
+        let due = since.is_some_and(|since| now.saturating_sub(since) >= JOINT_MAX);
+        // If it comes to nothing, it is tried again after as long.
+        self.joint = if due { Some(now) } else { since };
+        due
     }
 
     /// Whether a leader that should not lead tries now to give leadership away.
@@ -235,6 +252,9 @@ where
                 report(&consensus, target, why).await;
             }
             continue;
+        }
+        if memory.finishes(&status, now) && !planted(SeededBug::JointLeftOpen) {
+            consensus.finish_change();
         }
         // Leadership must not go home to a clock that would send it away again.
         let fit = |node| {
@@ -354,6 +374,23 @@ mod tests {
         let mut gone = seen_by(3, 3);
         gone.members.remove(&NodeId(3));
         assert!(retired(&gone), "removed altogether");
+    }
+
+    #[test]
+    fn a_leader_finishes_a_change_of_voters_that_stays_open() {
+        let mut memory = Memory::default();
+        let mut joint = seen_by(3, 3);
+        joint.voter_sets.push([NodeId(1)].into());
+        assert!(!memory.finishes(&joint, s(10)));
+        assert!(!memory.finishes(&joint, s(12)));
+        assert!(memory.finishes(&joint, s(13)));
+        assert!(!memory.finishes(&joint, s(14)), "not at every look");
+        assert!(memory.finishes(&joint, s(16)));
+        // Another change, or another leader, begins the wait anew.
+        assert!(!memory.finishes(&seen_by(3, 3), s(20)));
+        assert!(!memory.finishes(&joint, s(21)));
+        joint.role = Role::Follower;
+        assert!(!memory.finishes(&joint, s(40)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A target that lacks more entries than twice what can be under way is behind for another reason than the network's.
-const LAG_MAX: u64 = 2 * ENTRIES_IN_FLIGHT_MAX as u64;
+pub(crate) const LAG_MAX: u64 = 2 * ENTRIES_IN_FLIGHT_MAX as u64;
 
 /// Why leadership was not transferred.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,8 +167,8 @@ where
     }
 }
 
-/// Entries of this leader's log that the target is not known to hold.
-fn lag(status: &Status, to: NodeId) -> u64 {
+/// Entries of this leader's log that a node is not known to hold.
+pub(crate) fn lag(status: &Status, to: NodeId) -> u64 {
     let matched = status.members.get(&to).and_then(|target| target.matched);
     status
         .last_log_index

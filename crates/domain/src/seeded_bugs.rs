@@ -57,6 +57,10 @@ pub enum SeededBug {
     TransferHoldKept,
     /// A leader that was taken out of the voters goes on leading.
     RetiredLeaderStays,
+    /// A change of voters whose leader was lost between its two steps stays joint.
+    JointLeftOpen,
+    /// A node that was taken out is added again under its old id.
+    RetiredComesBack,
     /// The stamp of a leader is taken as it is, even when it is earlier than the last one.
     TimeGoesBack,
     /// A correction is accepted although the record has changed since its author read it.

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use banyan_consensus::{MemberChange, MemberChangeError};
 use banyan_domain::NodeId;
-use openraft::ChangeMembers;
+use futures::channel::oneshot;
 use openraft_rt::AsyncRuntime as _;
 use rand::{Rng, seq::IndexedRandom as _, seq::IteratorRandom as _};
 
@@ -15,20 +16,34 @@ use crate::sim::{
     runtime::{Simulated, outside},
 };
 
-type Change = ChangeMembers<u64, banyan_consensus::Member>;
+/// A change has come to an end after this time, or goes on by itself.
+const CHANGED_WITHIN: Duration = Duration::from_secs(5);
 
-async fn change_at(registry: &Registry, observer: &Observer, change: Change) -> bool {
-    let changing = registry.raft().change_membership(change, true);
-    let changed = matches!(
-        Simulated::timeout(Duration::from_secs(5), Box::pin(changing)).await,
-        Ok(Ok(_))
-    );
-    observer.sometimes(if changed {
-        "a membership was changed"
-    } else {
-        "a change of membership failed or timed out"
+fn promote(id: u64) -> MemberChange {
+    MemberChange::Voters {
+        promote: [NodeId(id)].into(),
+        demote: BTreeSet::new(),
+    }
+}
+
+fn demote(id: u64) -> MemberChange {
+    MemberChange::Voters {
+        promote: BTreeSet::new(),
+        demote: [NodeId(id)].into(),
+    }
+}
+
+async fn change_at(registry: &Registry, observer: &Observer, change: MemberChange) -> bool {
+    let changed = registry.change_members(&change, CHANGED_WITHIN).await;
+    observer.sometimes(match &changed {
+        Ok(()) => "a membership was changed",
+        Err(MemberChangeError::Retired(_)) => "a node that was taken out was not let in again",
+        Err(MemberChangeError::Behind { .. } | MemberChangeError::Silent(_)) => {
+            "a node that lagged was not made a voter"
+        }
+        Err(_) => "a change of membership failed or timed out",
     });
-    changed
+    changed.is_ok()
 }
 
 fn switch_off(nation: &Nation, id: u64) {
@@ -39,16 +54,24 @@ fn switch_off(nation: &Nation, id: u64) {
 }
 
 impl Faults {
-    /// Changes the membership at the leader, and waits for it, at most for a few seconds.
-    async fn change(&self, change: Change) -> bool {
-        let Some((_, registry)) = self.nation.leader() else {
+    /// Changes the membership at the leader, in its own process, and waits for it, at most for a few seconds.
+    async fn change(&self, change: MemberChange) -> bool {
+        let Some((leader, registry)) = self.nation.leader() else {
             return false;
         };
-        change_at(&registry, self.nation.observer(), change).await
+        let observer = self.nation.observer().clone();
+        let (done, changed) = oneshot::channel();
+        leader.spawn(async move {
+            // Whoever asked may have given up.
+            let _ = done.send(change_at(&registry, &observer, change).await);
+        });
+        // The process may stop for longer than it takes.
+        let changed = Simulated::timeout(2 * CHANGED_WITHIN, changed).await;
+        changed.is_ok_and(|changed| changed.unwrap_or(false))
     }
 
     /// Has the leader change the membership, in its own process: what comes next may strike in the middle of it.
-    fn begin(&self, change: Change, gone: Option<u64>) {
+    fn begin(&self, change: MemberChange, gone: Option<u64>) {
         let Some((leader, registry)) = self.nation.leader() else {
             return;
         };
@@ -95,48 +118,40 @@ impl Faults {
             .collect();
         match kind {
             Kind::AddLearner if living.len() < 9 && !voters.is_empty() => {
+                // Somebody finds the old machine and switches it on.
+                let gone = self.nation.lost_nodes().choose(&mut self.rng).cloned();
+                if let Some(old) = gone.filter(|_| self.rng.random_bool(0.3)) {
+                    self.note(kind, &[old.id()]);
+                    self.begin(MemberChange::Add(old.member.clone()), None);
+                    return;
+                }
                 let id = self.nation.next_id();
                 self.note(kind, &[id]);
                 let node = self.nation.add_machine(id, "bac-ninh");
                 node.start();
-                let member = [(id, node.member.clone())];
-                self.begin(ChangeMembers::AddNodes(member.into()), None);
+                self.begin(MemberChange::Add(node.member.clone()), None);
             }
             Kind::Promote => {
                 if voters.len() > 3 && self.rng.random_bool(0.5) {
                     if let Some(id) = voters.iter().copied().choose(&mut self.rng) {
                         self.note(kind, &[id]);
-                        self.begin(ChangeMembers::RemoveVoters([id].into()), None);
+                        self.begin(demote(id), None);
                     }
                 } else if voters.len() < 7
                     && let Some(id) = learners.choose(&mut self.rng).copied()
                 {
                     self.note(kind, &[id]);
-                    self.begin(ChangeMembers::AddVoterIds([id].into()), None);
+                    self.begin(promote(id), None);
                 }
             }
             Kind::Remove if learners.len() > 2 => {
                 if let Some(id) = learners.choose(&mut self.rng).copied() {
                     self.note(kind, &[id]);
-                    self.begin(ChangeMembers::RemoveNodes([id].into()), Some(id));
+                    self.begin(MemberChange::Remove(NodeId(id)), Some(id));
                 }
             }
             _ => {}
         }
-    }
-
-    /// A change whose leader was lost between its two steps stays half done until somebody finishes it. True if it was tried.
-    pub(super) async fn finish_joint(&self) -> bool {
-        let joint = self
-            .nation
-            .leader()
-            .is_none_or(|(_, registry)| registry.status().joint());
-        if joint {
-            self.change(ChangeMembers::AddVoterIds(BTreeSet::new()))
-                .await;
-            Simulated::sleep(Duration::from_millis(200)).await;
-        }
-        joint
     }
 
     fn retire(&mut self, id: u64) {
@@ -172,23 +187,21 @@ impl Faults {
             None => self.nation.add_machine(id, &site),
         };
         self.start(&node);
-        let member = [(id, node.member.clone())];
-        if !self.members().contains(&id)
-            && !self.change(ChangeMembers::AddNodes(member.into())).await
-        {
+        if !self.change(MemberChange::Add(node.member.clone())).await {
             return false;
         }
         if voted {
-            let mut voters = self.voters();
-            voters.remove(&old);
-            voters.insert(id);
-            let change = ChangeMembers::ReplaceAllVoters(voters);
+            let (new, old) = ([NodeId(id)].into(), [NodeId(old)].into());
+            let change = MemberChange::Voters {
+                promote: new,
+                demote: old,
+            };
             if !self.change(change).await {
                 return false;
             }
         }
         // Only once that is committed: until then its vote may still be needed.
-        if !self.change(ChangeMembers::RemoveNodes([old].into())).await {
+        if !self.change(MemberChange::Remove(NodeId(old))).await {
             return false;
         }
         self.nation.observer().sometimes("a lost node was replaced");
@@ -198,17 +211,5 @@ impl Faults {
             self.lost = None;
         }
         true
-    }
-
-    fn members(&self) -> BTreeSet<u64> {
-        let Some((_, registry)) = self.nation.leader() else {
-            return self.nation.living().iter().map(|node| node.id()).collect();
-        };
-        registry
-            .status()
-            .members
-            .keys()
-            .map(|id: &NodeId| id.get())
-            .collect()
     }
 }

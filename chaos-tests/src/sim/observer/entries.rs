@@ -44,6 +44,9 @@ impl Inner {
     }
 
     fn first_time(&mut self, entry: &StateEntry, result: &EntryResult) {
+        if let EntryKind::Membership(stored) = &entry.kind {
+            self.check_members(entry.position.index, stored);
+        }
         let EntryKind::Commands { time, envelopes } = &entry.kind else {
             return;
         };
@@ -104,6 +107,19 @@ impl Inner {
                 );
                 self.violated(Invariant::OnePersonPerNumber, what);
             }
+        }
+    }
+
+    fn check_members(&mut self, index: u64, stored: &[u8]) {
+        let Some(members) = banyan_consensus::members_of(stored) else {
+            let what = format!("the membership of index {index} cannot be read");
+            return self.violated(Invariant::TakenOutStaysOut, what);
+        };
+        let before = std::mem::replace(&mut self.members, members);
+        self.taken_out.extend(before.difference(&self.members));
+        if let Some(back) = self.members.intersection(&self.taken_out).next() {
+            let what = format!("node {back} is a member again at index {index}");
+            self.violated(Invariant::TakenOutStaysOut, what);
         }
     }
 

@@ -8,13 +8,18 @@ use std::{
     },
 };
 
+use banyan_domain::NodeId;
 use banyan_wire::identity::{Standing, Subject};
 use tonic::{Request, Status};
 
 use crate::{
     network::{links::Links, tls::identity_of_certificate},
+    state::Retired,
     types::{Membership, Vote},
 };
+
+/// What a node hears that was taken out of the membership.
+pub(crate) const TAKEN_OUT: &str = "the sender was taken out of the cluster for good";
 
 /// How many calls of peers were refused since the start. One of them is an alarm: a certificate is misused, or a topology is
 /// out of date.
@@ -48,22 +53,24 @@ pub(crate) struct Peer {
 ///
 /// This node may have missed the change that made the sender a voter, and would then shut out the leader that alone can tell it. So a voter of
 /// the start options is admitted, too, with everything while the membership does not name it at all (or there is none yet), and as an elected
-/// leader only while the membership names it as a learner: a voter that was made a learner cannot ask for votes any more. Whoever is removed
-/// or made a learner must be taken out of the topology's voters as well.
+/// leader only while the membership names it as a learner: a voter that was made a learner cannot ask for votes any more. Nobody is admitted by
+/// the start options who was taken out of the membership, as far as this node has applied it.
 #[derive(Clone, Debug)]
 pub struct Admission {
     cluster: String,
     named_voters: BTreeSet<u64>,
+    retired: Retired,
     refusals: Refusals,
     links: Links,
 }
 
 impl Admission {
-    /// For a node of this cluster whose start options name these voters.
-    pub fn new(cluster: impl Into<String>, named_voters: BTreeSet<u64>) -> Self {
+    /// For a node of this cluster whose start options name these voters, and which knows those who were taken out of the membership.
+    pub fn new(cluster: impl Into<String>, named_voters: BTreeSet<u64>, retired: Retired) -> Self {
         Self {
             cluster: cluster.into(),
             named_voters,
+            retired,
             refusals: Refusals::default(),
             links: Links::default(),
         }
@@ -122,8 +129,12 @@ impl Admission {
     /// Whether this peer may ask for read barriers: every member of the cluster, voter or learner.
     pub(crate) fn admit_reader(&self, peer: Peer, membership: &Membership) -> Result<(), Status> {
         self.links.check_from(peer.node)?;
-        if membership.get_node(&peer.node).is_some() || self.named_voters.contains(&peer.node) {
+        let is_member = membership.get_node(&peer.node).is_some();
+        if is_member || self.is_named(peer.node) {
             return Ok(());
+        }
+        if self.retired.contains(NodeId(peer.node)) {
+            return Err(self.refuse(TAKEN_OUT));
         }
         Err(self.refuse("the sender is not a member of the cluster that this node knows"))
     }
@@ -154,7 +165,12 @@ impl Admission {
         {
             return true;
         }
-        self.named_voters.contains(&node) && (elected || membership.get_node(&node).is_none())
+        self.is_named(node) && (elected || membership.get_node(&node).is_none())
+    }
+
+    /// Whether the start options name it as a voter, and it was not taken out since.
+    fn is_named(&self, node: u64) -> bool {
+        self.named_voters.contains(&node) && !self.retired.contains(NodeId(node))
     }
 
     fn refuse(&self, reason: &'static str) -> Status {
@@ -180,13 +196,32 @@ mod tests {
         Membership::new(vec![voters.iter().copied().collect()], nodes).unwrap()
     }
 
+    fn admission(named: impl Into<BTreeSet<u64>>, retired: impl Into<BTreeSet<u64>>) -> Admission {
+        Admission::new("c", named.into(), Retired::of(retired))
+    }
+
+    #[test]
+    fn who_was_taken_out_is_admitted_by_no_topology() {
+        let admission = admission([1, 2, 3, 9], [9]);
+        let known = membership(&[1, 2, 3], &[4]);
+        let gone = peer(9, Standing::Voter);
+        for vote in [Vote::new(7, 9), Vote::new_committed(7, 9)] {
+            assert!(admission.admit(gone, &vote, &known).is_err(), "{vote:?}");
+        }
+        let refused = admission.admit_reader(gone, &known).unwrap_err();
+        assert_eq!(refused.message(), TAKEN_OUT);
+        admission
+            .admit_reader(peer(4, Standing::Learner), &known)
+            .unwrap();
+    }
+
     const fn peer(node: u64, standing: Standing) -> Peer {
         Peer { node, standing }
     }
 
     #[test]
     fn only_voters_that_speak_for_themselves_are_admitted() {
-        let admission = Admission::new("c", BTreeSet::from([1, 2, 3, 9]));
+        let admission = admission([1, 2, 3, 9], []);
         let known = membership(&[1, 2, 5], &[3, 4]);
         let none = Membership::default();
         let cases = [
@@ -259,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_promoted_learner_is_a_voter_from_the_joint_membership_on() {
-        let admission = Admission::new("c", BTreeSet::from([1, 2, 3]));
+        let admission = admission([1, 2, 3], []);
         let nodes: BTreeMap<u64, Member> = (1..=5).map(|id| (id, Member::default())).collect();
         let halves = |old: &[u64], new: &[u64]| {
             let half = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<u64>>();
@@ -298,7 +333,7 @@ mod tests {
     #[test]
     fn a_node_that_missed_a_promotion_still_hears_the_promoted_leader() {
         // The topology was renewed; the membership that this node knows was not.
-        let admission = Admission::new("c", BTreeSet::from([1, 2, 3, 4]));
+        let admission = admission([1, 2, 3, 4], []);
         let old = membership(&[1, 2, 3], &[4]);
         let promoted = peer(4, Standing::Voter);
         admission
@@ -318,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_cannot_be_admitted_is_refused_before_its_message() {
-        let admission = Admission::new("c", BTreeSet::from([1, 2, 3]));
+        let admission = admission([1, 2, 3], []);
         let known = membership(&[1, 2, 3], &[4]);
         for (peer, heard) in [
             (peer(1, Standing::Voter), true),

@@ -3,7 +3,7 @@
 //! The store writes each group as one batch together with the applied position, and waits before until this node's own log is
 //! durable through the group: the state is never more durable than the log.
 
-use std::{fmt, io, marker::PhantomData};
+use std::{collections::BTreeSet, fmt, io, marker::PhantomData};
 
 use banyan_domain::Position;
 use banyan_storage::{EntryKind, EntryResult, InstallError, StateEntry, StateStore};
@@ -16,17 +16,18 @@ use openraft::{
 };
 use openraft_rt::AsyncRuntime;
 
-use super::StateDisk;
 use super::snapshot::{
     SnapshotBuilder, SnapshotHandle, membership_from_bytes, membership_to_bytes, of_checkpoint,
+    retired_from_bytes,
 };
+use super::{Retired, StateDisk};
 use crate::{
     barrier::FreshAsOf,
     parts::RawValues,
     payload::{self, Content},
     types::{
-        Entry, LogId, Payload, Response, SnapshotMeta, StoredMembership, TypeConfig, log_id,
-        position,
+        Entry, LogId, Membership, Payload, Response, SnapshotMeta, StoredMembership, TypeConfig,
+        log_id, position,
     },
 };
 
@@ -41,6 +42,8 @@ const DECODE_INLINE_BYTES: usize = 16 << 10;
 pub struct StateMachine<R, S = StateStore> {
     state: S,
     fresh: FreshAsOf,
+    members: Members,
+    retired: Retired,
     raw_values: RawValues,
     runtime: PhantomData<fn() -> R>,
 }
@@ -57,6 +60,8 @@ impl<R, S> StateMachine<R, S> {
         Self {
             state,
             fresh: FreshAsOf::default(),
+            members: Members::default(),
+            retired: Retired::default(),
             raw_values: RawValues::Refused,
             runtime: PhantomData,
         }
@@ -68,10 +73,32 @@ impl<R, S> StateMachine<R, S> {
         Self { raw_values, ..self }
     }
 
+    /// The nodes that were taken out of the membership, as far as this node has applied it.
+    #[must_use]
+    pub fn retired(&self) -> Retired {
+        self.retired.clone()
+    }
+
     /// As of when the state is fresh: an installed snapshot resets it.
     #[must_use]
     pub fn fresh(&self) -> FreshAsOf {
         self.fresh.clone()
+    }
+}
+
+/// Who is a member by the last membership that was handed to the store, and who was one before.
+#[derive(Default)]
+struct Members {
+    current: BTreeSet<u64>,
+    retired: BTreeSet<u64>,
+}
+
+impl Members {
+    /// Goes on to the next membership.
+    fn follow(&mut self, membership: &Membership) {
+        let next: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
+        self.retired.extend(self.current.difference(&next));
+        self.current = next;
     }
 }
 
@@ -94,6 +121,43 @@ struct UnderWay<R: AsyncRuntime> {
 }
 
 impl<R: AsyncRuntime, S: StateDisk> StateMachine<R, S> {
+    /// Takes over the membership that the state holds.
+    fn load_members(&mut self) -> Result<StoredMembership, io::Error> {
+        let bytes = self.state.membership().unwrap_or_default();
+        let stored = membership_from_bytes(&bytes)?;
+        self.members = Members {
+            current: stored.membership().nodes().map(|(id, _)| *id).collect(),
+            retired: retired_from_bytes(&bytes)?,
+        };
+        self.retired.set(self.members.retired.clone());
+        Ok(stored)
+    }
+
+    /// What the store does for an entry.
+    async fn state_entry(&mut self, entry: Entry) -> Result<StateEntry, io::Error> {
+        let at = position(&entry.log_id);
+        let kind = match entry.payload {
+            EntryPayload::Blank => EntryKind::Blank,
+            EntryPayload::Membership(membership) => {
+                self.members.follow(&membership);
+                let retired = &self.members.retired;
+                self.retired.set(retired.clone());
+                let stored = StoredMembership::new(Some(entry.log_id), membership);
+                EntryKind::Membership(membership_to_bytes(&stored, retired)?)
+            }
+            EntryPayload::Normal(payload) => match decode::<R>(at, payload, self.raw_values).await?
+            {
+                Content::Commands { time, envelopes } => EntryKind::Commands { time, envelopes },
+                Content::Values(values) => {
+                    let stored = |RawValue { key, value }| banyan_storage::RawValue { key, value };
+                    EntryKind::Values(values.into_iter().map(stored).collect())
+                }
+                Content::DigestMark => EntryKind::DigestMark,
+            },
+        };
+        Ok(StateEntry { position: at, kind })
+    }
+
     /// Hands a group to the store, which queues it, and leaves the answer for later.
     fn submit(&self, entries: Vec<StateEntry>, waiting: Waiting<R>) -> UnderWay<R> {
         UnderWay {
@@ -127,30 +191,6 @@ impl<R: AsyncRuntime> UnderWay<R> {
     }
 }
 
-/// What the store does for an entry.
-async fn state_entry<R: AsyncRuntime>(
-    entry: Entry,
-    raw_values: RawValues,
-) -> Result<StateEntry, io::Error> {
-    let at = position(&entry.log_id);
-    let kind = match entry.payload {
-        EntryPayload::Blank => EntryKind::Blank,
-        EntryPayload::Membership(membership) => {
-            let stored = StoredMembership::new(Some(entry.log_id), membership);
-            EntryKind::Membership(membership_to_bytes(&stored)?)
-        }
-        EntryPayload::Normal(payload) => match decode::<R>(at, payload, raw_values).await? {
-            Content::Commands { time, envelopes } => EntryKind::Commands { time, envelopes },
-            Content::Values(values) => {
-                let stored = |RawValue { key, value }| banyan_storage::RawValue { key, value };
-                EntryKind::Values(values.into_iter().map(stored).collect())
-            }
-            Content::DigestMark => EntryKind::DigestMark,
-        },
-    };
-    Ok(StateEntry { position: at, kind })
-}
-
 fn shape(kind: &EntryKind) -> Shape {
     match kind {
         EntryKind::Blank | EntryKind::Membership(_) => Shape::Nothing,
@@ -182,8 +222,7 @@ impl<R: AsyncRuntime, S: StateDisk> RaftStateMachine<TypeConfig<R>> for StateMac
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let applied = self.state.applied().map(|applied| log_id(applied.position));
-        let membership = membership_from_bytes(&self.state.membership().unwrap_or_default())?;
-        Ok((applied, membership))
+        Ok((applied, self.load_members()?))
     }
 
     /// Drains what is ready into a group, hands it over, and gathers the next group while the store applies that one.
@@ -205,7 +244,7 @@ impl<R: AsyncRuntime, S: StateDisk> RaftStateMachine<TypeConfig<R>> for StateMac
                     EntryPayload::Normal(payload) => payload.bytes().len(),
                     EntryPayload::Blank | EntryPayload::Membership(_) => 0,
                 };
-                let entry = state_entry::<R>(entry, self.raw_values).await?;
+                let entry = self.state_entry(entry).await?;
                 waiting.push((shape(&entry.kind), responder));
                 group.push(entry);
                 if group.len() < GROUP_ENTRIES_MAX && bytes < GROUP_BYTES_MAX {
@@ -250,6 +289,7 @@ impl<R: AsyncRuntime, S: StateDisk> RaftStateMachine<TypeConfig<R>> for StateMac
         match self.state.install(verified).await {
             Ok(applied) => {
                 self.fresh.forget();
+                self.load_members()?;
                 if Some(log_id(applied.position)) != meta.last_log_id {
                     return Err(io::Error::other(
                         "the installed snapshot stands at another position than its metadata says",

@@ -2,9 +2,11 @@
 
 mod disk;
 mod machine;
+mod retired;
 mod snapshot;
 
 pub use disk::StateDisk;
 pub use machine::StateMachine;
+pub use retired::Retired;
 pub(crate) use snapshot::SnapshotInbox;
-pub use snapshot::{SnapshotBuilder, SnapshotHandle};
+pub use snapshot::{SnapshotBuilder, SnapshotHandle, members_of};

@@ -1,10 +1,11 @@
 //! Snapshots: a checkpoint directory and what openraft wants to know of it. Never bytes in memory.
 
-use std::{fmt, io, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeSet, fmt, io, marker::PhantomData, sync::Arc};
 
 use banyan_storage::StateStore;
 use openraft::{RaftSnapshotBuilder, Snapshot, type_config::alias::SnapshotOf};
 use openraft_rt::AsyncRuntime;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 use super::StateDisk;
@@ -100,19 +101,48 @@ pub(super) fn of_checkpoint<R: AsyncRuntime, S: StateDisk>(
     })
 }
 
-/// The membership with its log id as the state store keeps it.
+/// The membership with its log id as the state store keeps it, with the nodes that were taken out of it or of an earlier one.
 pub(super) fn membership_to_bytes(
     membership: &StoredMembership,
+    retired: &BTreeSet<u64>,
 ) -> Result<bytes::Bytes, io::Error> {
-    serde_json::to_vec(membership)
-        .map(bytes::Bytes::from)
-        .map_err(io::Error::other)
+    let mut stored = serde_json::to_value(membership)?;
+    if let Some(fields) = stored.as_object_mut().filter(|_| !retired.is_empty()) {
+        fields.insert(RETIRED.to_owned(), serde_json::to_value(retired)?);
+    }
+    Ok(serde_json::to_vec(&stored)?.into())
+}
+
+/// The ids of the members, of a membership as the state store keeps it; none if it cannot be read.
+#[must_use]
+pub fn members_of(stored: &[u8]) -> Option<BTreeSet<u64>> {
+    let stored = membership_from_bytes(stored).ok()?;
+    Some(stored.membership().nodes().map(|(id, _)| *id).collect())
+}
+
+/// A field beside those of [`StoredMembership`]. It is missing where no node was taken out yet.
+const RETIRED: &str = "retired";
+
+#[derive(Default, Deserialize)]
+struct StoredRetired {
+    #[serde(default)]
+    retired: BTreeSet<u64>,
+}
+
+/// The nodes that were taken out, of what [`membership_to_bytes`] wrote.
+pub(super) fn retired_from_bytes(bytes: &[u8]) -> Result<BTreeSet<u64>, io::Error> {
+    let stored: StoredRetired = read(bytes)?;
+    Ok(stored.retired)
 }
 
 /// Reads what [`membership_to_bytes`] wrote; no bytes are the membership of a cluster that has none yet.
 pub(super) fn membership_from_bytes(bytes: &[u8]) -> Result<StoredMembership, io::Error> {
+    read(bytes)
+}
+
+fn read<T: Default + DeserializeOwned>(bytes: &[u8]) -> Result<T, io::Error> {
     if bytes.is_empty() {
-        return Ok(StoredMembership::default());
+        return Ok(T::default());
     }
     serde_json::from_slice(bytes).map_err(|error| {
         io::Error::new(
@@ -120,4 +150,35 @@ pub(super) fn membership_from_bytes(bytes: &[u8]) -> Result<StoredMembership, io
             format!("the stored membership cannot be read: {error}"),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{member::Member, types::Membership};
+
+    #[test]
+    fn nodes_that_were_taken_out_are_stored_beside_the_membership() {
+        let nodes: BTreeMap<u64, Member> = [1, 2].map(|id| (id, Member::default())).into();
+        let membership = Membership::new(vec![[1].into()], nodes).unwrap();
+        let at = log_id(banyan_domain::Position { term: 3, index: 7 });
+        let stored = StoredMembership::new(Some(at), membership);
+        for retired in [BTreeSet::new(), BTreeSet::from([3, 9])] {
+            let bytes = membership_to_bytes(&stored, &retired).unwrap();
+            assert_eq!(membership_from_bytes(&bytes).unwrap(), stored);
+            assert_eq!(retired_from_bytes(&bytes).unwrap(), retired);
+        }
+        assert_eq!(retired_from_bytes(b"").unwrap(), BTreeSet::new());
+        assert!(retired_from_bytes(b"{").is_err());
+        // As releases before this wrote it.
+        let before = serde_json::to_vec(&stored).unwrap();
+        assert_eq!(
+            membership_to_bytes(&stored, &BTreeSet::new())
+                .unwrap()
+                .len(),
+            before.len()
+        );
+    }
 }

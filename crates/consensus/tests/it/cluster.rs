@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,7 +50,7 @@ pub(crate) struct Cluster {
     pub(crate) clock_offset_max: Duration,
     /// The answer to raw values of the nodes that are started from now on.
     pub(crate) raw_values: RawValues,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Where a node of a test listens: an address on loopback that no other process of the tests has, so that nobody takes its port while it is
@@ -63,34 +63,35 @@ fn host(node: u64) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 128 | (middle & 0x7f), low, node))
 }
 
+impl Node {
+    fn new(id: u64, voter: bool, directory: &Path) -> Self {
+        // The port is chosen by the system; it is free again until the node binds it, and the address is the node's alone.
+        let listener = std::net::TcpListener::bind((host(id), 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let member = Member {
+            node: NodeId(id),
+            name: format!("node-{id}"),
+            site: format!("site-{}", id.div_ceil(2)),
+            peer_endpoint: address.to_string(),
+            client_endpoint: format!("client-{id}"),
+            voter,
+        };
+        Self {
+            member,
+            address,
+            directory: directory.join(format!("node-{id}")),
+            clock: Arc::new(SystemClock),
+            running: None,
+        }
+    }
+}
+
 impl Cluster {
     /// Makes the nodes without starting them: voters first, then learners, with ids from 1.
     pub(crate) fn new(voters: u64, learners: u64, log_policy: LogPolicy) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let nodes = (1..=voters + learners).map(|id| {
-            // The port is chosen by the system; it is free again until the node binds it, and the address is the node's alone.
-            let listener = std::net::TcpListener::bind((host(id), 0)).expect("a port");
-            let address = listener.local_addr().expect("an address");
-            let member = Member {
-                node: NodeId(id),
-                name: format!("node-{id}"),
-                site: format!("site-{}", id.div_ceil(2)),
-                peer_endpoint: address.to_string(),
-                client_endpoint: format!("client-{id}"),
-                voter: id <= voters,
-            };
-            let directory = directory.path().join(format!("node-{id}"));
-            (
-                id,
-                Node {
-                    member,
-                    address,
-                    directory,
-                    clock: Arc::new(SystemClock),
-                    running: None,
-                },
-            )
-        });
+        let nodes =
+            (1..=voters + learners).map(|id| (id, Node::new(id, id <= voters, directory.path())));
         Self {
             nodes: nodes.collect(),
             authority: Authority::new(),
@@ -99,8 +100,16 @@ impl Cluster {
             preference: Preference::default(),
             clock_offset_max: OFFSET_MAX,
             raw_values: RawValues::default(),
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Makes one more node, which is to vote one day, without starting it; its id.
+    pub(crate) fn add_node(&mut self) -> u64 {
+        let id = self.nodes.keys().next_back().map_or(1, |last| last + 1);
+        let node = Node::new(id, true, self.directory.path());
+        self.nodes.insert(id, node);
+        id
     }
 
     /// A running cluster with a leader.

@@ -8,6 +8,7 @@ mod cluster;
 mod elections;
 mod fixtures;
 mod leadership;
+mod members;
 mod partitions;
 mod paused_leader;
 mod pings;

@@ -287,6 +287,7 @@ pub(crate) async fn start_with_pings(
         log_size: log.size(),
         log,
         fresh: state.fresh(),
+        retired: state.retired(),
         state,
         network: Script(peers.clone()),
         timing,

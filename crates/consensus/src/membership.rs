@@ -1,0 +1,347 @@
+//! Changes of the membership, as an operator asks for them: a node comes as a learner, learners become voters and voters learners, a node goes for
+//! good.
+//!
+//! A change of voters has two steps, by way of a joint membership that needs a majority of both sets (Ongaro 2014, section 4.3). The steps are
+//! taken by a task of the leader's own: a caller that goes away leaves nothing half done. A leader that is lost between them leaves a joint
+//! membership to its successor, whose steward takes the second step.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use banyan_domain::{
+    NodeId,
+    seeded_bugs::{SeededBug, planted},
+};
+use futures::channel::oneshot;
+use openraft::{
+    ChangeMembers, Raft,
+    async_runtime::watch::WatchReceiver as _,
+    errors::{ChangeMembershipError, ClientWriteError, RaftError},
+    raft::Precondition,
+    storage::RaftStateMachine,
+};
+use openraft_rt::{AsyncRuntime, Instant as _};
+
+use crate::{
+    consensus::Consensus,
+    leadership::POLL,
+    member::Member,
+    state::Retired,
+    status::{Role, Status},
+    transfer::{LAG_MAX, lag},
+    types::{LogId, TypeConfig},
+};
+
+/// What is to become of the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// A new node gets the log, and does not vote.
+    Add(Member),
+    /// Learners become voters and voters become learners, all in one change.
+    Voters {
+        /// Members that shall vote.
+        promote: BTreeSet<NodeId>,
+        /// Members that shall vote no more.
+        demote: BTreeSet<NodeId>,
+    },
+    /// A learner is taken out, for good: its id never comes back.
+    Remove(NodeId),
+}
+
+/// Why the membership was not changed. Asking for the same again is safe after every one of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemberChangeError {
+    /// Another node leads; ask it.
+    #[error("this node does not lead the cluster")]
+    NotLeader {
+        /// The leader, as far as it is known.
+        leader: Option<Member>,
+    },
+    /// The leader was elected just now, or another change is under way. Nothing was begun.
+    #[error("another change of the membership is under way")]
+    UnderWay,
+    /// The node was taken out before. It has missed what the others did since, and comes back under a new id only.
+    #[error("node {0} was taken out of the cluster: its id is never used again")]
+    Retired(NodeId),
+    /// A member has this id, and another name, site or address.
+    #[error("node {node} is a member already, with another {what}")]
+    Differs {
+        /// The id.
+        node: NodeId,
+        /// `name`, `site`, `peer endpoint` or `client endpoint`.
+        what: &'static str,
+    },
+    /// Another member has the name or the address.
+    #[error("node {node} has this {what} already")]
+    Taken {
+        /// Who has it.
+        node: NodeId,
+        /// `name`, `peer endpoint` or `client endpoint`.
+        what: &'static str,
+    },
+    /// No such node is a member.
+    #[error("node {0} is not a member")]
+    NotAMember(NodeId),
+    /// It would be both.
+    #[error("node {0} cannot be made a voter and a learner at once")]
+    Both(NodeId),
+    /// Nobody would vote.
+    #[error("no voter would be left")]
+    NoVoters,
+    /// Who votes is not taken out: it is made a learner before.
+    #[error("node {0} is a voter: make it a learner first")]
+    Votes(NodeId),
+    /// The node that shall vote does not answer the leader. Nothing was begun.
+    #[error("node {0} does not answer the leader")]
+    Silent(NodeId),
+    /// The log of the node that shall vote is too far behind: until it has caught up it would only weaken the quorum. Nothing was begun.
+    #[error("node {node} is {entries} log entries behind, maximum {LAG_MAX}")]
+    Behind {
+        /// The node.
+        node: NodeId,
+        /// How far.
+        entries: u64,
+    },
+    /// It was begun and did not end in time. It goes on; the status tells when it is done.
+    #[error("the change was begun and is not finished yet; it goes on")]
+    TimedOut,
+    /// Leadership was lost meanwhile: the change may have been made or not.
+    #[error(
+        "leadership was lost while the membership was changed: it may have been changed or not"
+    )]
+    LeadershipLost,
+    /// openraft refused.
+    #[error("the change was refused: {0}")]
+    Refused(String),
+    /// This node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}
+
+type Change = ChangeMembers<u64, Member>;
+
+impl<R, SM> Consensus<R, SM>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    /// Changes the membership at the leader and waits until the change is committed. What is so already is no error.
+    ///
+    /// Who is to vote must answer the leader and have nearly all of its log. Whether the survival goal holds is for the caller to judge, from
+    /// [`Consensus::status`] before it asks.
+    ///
+    /// # Errors
+    /// See [`MemberChangeError`].
+    pub async fn change_members(
+        &self,
+        change: &MemberChange,
+        within: Duration,
+    ) -> Result<(), MemberChangeError> {
+        let deadline = R::Instant::now() + within;
+        loop {
+            let tried = self.try_change(change, deadline).await;
+            // A leader that was just elected changes nothing before it has applied an entry of its own term.
+            let again = matches!(tried, Err(MemberChangeError::UnderWay));
+            if !again || R::Instant::now() + POLL >= deadline {
+                return tried;
+            }
+            R::sleep(POLL).await;
+        }
+    }
+
+    async fn try_change(
+        &self,
+        change: &MemberChange,
+        deadline: R::Instant,
+    ) -> Result<(), MemberChangeError> {
+        let (status, at) = self.seen();
+        let silent_after = self.timing().election_max;
+        let Some(change) = plan(&status, self.retired(), change, silent_after)? else {
+            return Ok(());
+        };
+        let (done, outcome) = oneshot::channel();
+        let raft = self.raft().clone();
+        // Not in the caller's future, which may be dropped between the two steps.
+        drop(R::spawn(async move {
+            let _ = done.send(carry_out(&raft, change, at).await);
+        }));
+        match R::timeout_at(deadline, outcome).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(MemberChangeError::Stopped),
+            Err(_elapsed) => Err(MemberChangeError::TimedOut),
+        }
+    }
+
+    /// The status, and the log id of the membership that it speaks of.
+    fn seen(&self) -> (Status, Option<LogId>) {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let at = *metrics.membership_config.log_id();
+        (Status::of(&metrics, 0), at)
+    }
+
+    /// Takes the second step of a change whose leader was lost after the first: the sets of voters become one, the second.
+    pub(crate) fn finish_change(&self) {
+        let (_, at) = self.seen();
+        let raft = self.raft().clone();
+        drop(R::spawn(async move {
+            let nothing = ChangeMembers::AddVoterIds(BTreeSet::new());
+            match carry_out(&raft, nothing, at).await {
+                Ok(()) => {
+                    tracing::info!("a change of voters that a former leader began is finished")
+                }
+                Err(error) => tracing::warn!(%error, "a change of voters was not finished"),
+            }
+        }));
+    }
+}
+
+async fn carry_out<R, SM>(
+    raft: &Raft<TypeConfig<R>, SM>,
+    change: Change,
+    at: Option<LogId>,
+) -> Result<(), MemberChangeError>
+where
+    R: AsyncRuntime,
+    SM: RaftStateMachine<TypeConfig<R>>,
+{
+    // What was looked at is what is changed.
+    let unchanged = Precondition::LastMembershipLogId {
+        last_membership_log_id: at,
+    };
+    // Voters that are no voters any more stay as learners.
+    let changed = raft.change_membership_if(change, true, [unchanged]).await;
+    match changed {
+        Ok(_) => Ok(()),
+        Err(RaftError::Fatal(_)) => Err(MemberChangeError::Stopped),
+        Err(RaftError::APIError(error)) => Err(match error {
+            ClientWriteError::ChangeMembershipError(
+                ChangeMembershipError::UncommittedLeaderLog(_)
+                | ChangeMembershipError::InProgress(_),
+            )
+            | ClientWriteError::PreconditionFailed(_) => MemberChangeError::UnderWay,
+            ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_) => {
+                MemberChangeError::LeadershipLost
+            }
+            other => MemberChangeError::Refused(other.to_string()),
+        }),
+    }
+}
+
+/// What openraft is to be told; nothing where all is so already.
+fn plan(
+    status: &Status,
+    retired: &Retired,
+    change: &MemberChange,
+    silent_after: Duration,
+) -> Result<Option<Change>, MemberChangeError> {
+    match status.role {
+        Role::Stopped => return Err(MemberChangeError::Stopped),
+        Role::Leader => {}
+        _ => {
+            return Err(MemberChangeError::NotLeader {
+                leader: status.leader_member().cloned(),
+            });
+        }
+    }
+    // Until then neither the membership nor who was taken out of it is known to be the newest.
+    if status.joint()
+        || status
+            .applied
+            .is_none_or(|applied| applied.term != status.term)
+    {
+        return Err(MemberChangeError::UnderWay);
+    }
+    match change {
+        MemberChange::Add(member) => add(status, retired, member),
+        MemberChange::Voters { promote, demote } => voters(status, promote, demote, silent_after),
+        MemberChange::Remove(node) => match status.members.get(node) {
+            Some(member) if member.votes => Err(MemberChangeError::Votes(*node)),
+            Some(_) => Ok(Some(ChangeMembers::RemoveNodes([node.get()].into()))),
+            None if retired.contains(*node) => Ok(None),
+            None => Err(MemberChangeError::NotAMember(*node)),
+        },
+    }
+}
+
+fn add(
+    status: &Status,
+    retired: &Retired,
+    member: &Member,
+) -> Result<Option<Change>, MemberChangeError> {
+    let node = member.node;
+    if retired.contains(node) && !planted(SeededBug::RetiredComesBack) {
+        return Err(MemberChangeError::Retired(node));
+    }
+    for other in status.members.values().map(|status| &status.member) {
+        let own = other.node == node;
+        let same = [
+            ("name", other.name == member.name),
+            ("peer endpoint", other.peer_endpoint == member.peer_endpoint),
+            (
+                "client endpoint",
+                other.client_endpoint == member.client_endpoint,
+            ),
+        ];
+        if let Some((what, _)) = same.iter().find(|(_, same)| *same != own) {
+            return Err(if own {
+                MemberChangeError::Differs { node, what }
+            } else {
+                MemberChangeError::Taken {
+                    node: other.node,
+                    what,
+                }
+            });
+        }
+        if own && other.site != member.site {
+            return Err(MemberChangeError::Differs { node, what: "site" });
+        }
+        if own {
+            return Ok(None);
+        }
+    }
+    let nodes = [(node.get(), member.clone())];
+    Ok(Some(ChangeMembers::AddNodes(nodes.into())))
+}
+
+fn voters(
+    status: &Status,
+    promote: &BTreeSet<NodeId>,
+    demote: &BTreeSet<NodeId>,
+    silent_after: Duration,
+) -> Result<Option<Change>, MemberChangeError> {
+    if let Some(both) = promote.intersection(demote).next() {
+        return Err(MemberChangeError::Both(*both));
+    }
+    let unknown = |id: &&NodeId| !status.members.contains_key(id);
+    if let Some(unknown) = promote.union(demote).find(unknown) {
+        return Err(MemberChangeError::NotAMember(*unknown));
+    }
+    let voters = status.voter_sets.first().cloned().unwrap_or_default();
+    let mut wanted: BTreeSet<NodeId> = voters.difference(demote).copied().collect();
+    wanted.extend(promote);
+    if wanted.is_empty() {
+        return Err(MemberChangeError::NoVoters);
+    }
+    if wanted == voters {
+        return Ok(None);
+    }
+    for node in wanted.difference(&voters) {
+        let member = status.members.get(node);
+        let acked = member.and_then(|member| member.acked);
+        if acked.is_none_or(|acked| acked >= silent_after) {
+            return Err(MemberChangeError::Silent(*node));
+        }
+        let entries = lag(status, *node);
+        if entries > LAG_MAX {
+            return Err(MemberChangeError::Behind {
+                node: *node,
+                entries,
+            });
+        }
+    }
+    let wanted = wanted.into_iter().map(NodeId::get).collect();
+    Ok(Some(ChangeMembers::ReplaceAllVoters(wanted)))
+}
