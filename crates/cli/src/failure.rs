@@ -247,7 +247,10 @@ fn next_command(code: Code) -> Option<&'static str> {
         | Code::ClockSkewed
         | Code::TransferFailed
         | Code::MemberUnknown
-        | Code::MemberNotVoter => "banyan cluster status",
+        | Code::MemberNotVoter
+        | Code::MembershipMismatch
+        | Code::MembersNotChanged
+        | Code::SurvivalAtRisk => "banyan cluster status",
         Code::NotFormed => "banyan cluster up",
         Code::OperatorOnly => "banyan --as operator@central ...",
         Code::ConsistencyNotServed => "banyan person get - --consistency local",

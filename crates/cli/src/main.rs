@@ -25,8 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    birth, cluster, completions, death, demo, digest, drill, import, leader, person, pin, pki,
-    synth,
+    birth, cluster, completions, death, demo, digest, drill, import, leader, member, person, pin,
+    pki, synth,
 };
 use exit::Exit;
 use failure::Failure;
@@ -72,6 +72,9 @@ enum Noun {
     /// Leadership: transfer
     #[command(subcommand)]
     Leader(leader::Command),
+    /// Members: add, promote, demote, replace, remove
+    #[command(subcommand)]
+    Member(member::Command),
     /// Compare the state of all nodes at one position
     Digest(digest::Digest),
     /// Rehearse a loss: run site-down
@@ -148,6 +151,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Noun::Synth(command) => synth::run(global, &command),
         Noun::Cluster(command) => cluster::run(global, command).await,
         Noun::Leader(command) => leader::run(global, &command).await,
+        Noun::Member(command) => member::run(global, &command).await,
         Noun::Digest(command) => digest::run(global, &command).await,
         Noun::Drill(command) => drill::run(global, command).await,
         Noun::Pki(command) => pki::run(global, &command),
@@ -226,6 +230,11 @@ mod tests {
             "cluster up",
             "cluster down",
             "leader transfer",
+            "member add",
+            "member promote",
+            "member demote",
+            "member replace",
+            "member remove",
             "drill run site-down",
             "demo",
             "pki init",

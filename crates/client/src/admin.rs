@@ -103,6 +103,29 @@ impl Client {
         .await
     }
 
+    /// Changes the membership, or judges the change only. Starts at this endpoint and follows leader hints. Asking for what is so already is no
+    /// error, so that a retry is safe.
+    ///
+    /// # Errors
+    /// As for any call; `SURVIVAL_AT_RISK` and `MEMBERSHIP_MISMATCH` say that nothing was changed.
+    pub async fn change_members(
+        &self,
+        endpoint: &str,
+        request: v1::ChangeMembersRequest,
+    ) -> Result<Read<v1::ChangeMembersResponse>, CallError> {
+        let journey = self.from(endpoint, Roaming::Anywhere)?;
+        read(journey, |link, time| {
+            let request = timed(request.clone(), time);
+            async move {
+                Ok(admin(link.channel)
+                    .change_members(request)
+                    .await?
+                    .into_inner())
+            }
+        })
+        .await
+    }
+
     /// Proposes a digest mark and answers its position. Starts at this endpoint and follows leader hints.
     ///
     /// A mark is not idempotent: a retry may leave a second mark in the log, which costs one more hashing of the state.

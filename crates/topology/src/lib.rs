@@ -8,7 +8,7 @@
 mod check;
 mod error;
 mod model;
-mod name;
+pub mod name;
 mod raw;
 mod render;
 pub mod survival;

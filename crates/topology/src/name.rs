@@ -7,7 +7,7 @@ pub(crate) const SLUG_CHARS_MAX: usize = 40;
 pub(crate) const HOST_CHARS_MAX: usize = 253;
 
 /// The rule for names of clusters, sites and nodes, worded for a fault.
-pub(crate) const SLUG_RULE: &str =
+pub const SLUG_RULE: &str =
     "must be 1 to 40 of a-z, 0-9 and '-', and neither start nor end with '-'";
 
 /// The rule for hosts, worded for a fault.
@@ -18,7 +18,8 @@ pub(crate) const PROVINCE_RULE: &str =
     "must be a two-digit province code of the General Statistics Office, quoted, such as \"40\"";
 
 /// Whether the text is a name for a cluster, a site or a node.
-pub(crate) fn is_slug(text: &str) -> bool {
+#[must_use]
+pub fn is_slug(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !text.is_empty()
         && text.len() <= SLUG_CHARS_MAX
@@ -28,7 +29,8 @@ pub(crate) fn is_slug(text: &str) -> bool {
 }
 
 /// Whether the text is an IP address or a DNS name (RFC 1123 labels).
-pub(crate) fn is_host(text: &str) -> bool {
+#[must_use]
+pub fn is_host(text: &str) -> bool {
     if text.parse::<std::net::IpAddr>().is_ok() {
         return true;
     }
@@ -40,6 +42,22 @@ pub(crate) fn is_host(text: &str) -> bool {
         return false;
     }
     text.len() <= HOST_CHARS_MAX && text.split('.').all(is_label)
+}
+
+/// The rule for endpoints, worded for a fault.
+pub const ENDPOINT_RULE: &str =
+    "must be host:port, with an IP address or a DNS name and a port from 1 to 65535";
+
+/// Whether the text is `host:port`; an IPv6 address stands in brackets.
+#[must_use]
+pub fn is_endpoint(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 fn is_label(label: &str) -> bool {

@@ -122,6 +122,63 @@ pub fn assess(goal: SurvivalGoal, halves: &[Vec<VoterState>]) -> Survival {
     }
 }
 
+/// How a goal fares when one set of voters takes the place of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeOfVoters {
+    /// As it is.
+    pub before: Survival,
+    /// While both sets have to agree.
+    pub during: Survival,
+    /// As it will be.
+    pub after: Survival,
+}
+
+impl ChangeOfVoters {
+    /// Judges a goal before, during and after the change of `halves`, as they are, to the one set `wanted`.
+    #[must_use]
+    pub fn judge(goal: SurvivalGoal, halves: &[Vec<VoterState>], wanted: &[VoterState]) -> Self {
+        let mut during = halves.to_vec();
+        during.push(wanted.to_vec());
+        Self {
+            before: assess(goal, halves),
+            during: assess(goal, &during),
+            after: assess(goal, std::slice::from_ref(&wanted.to_vec())),
+        }
+    }
+
+    /// Why the change cannot be made, whoever asks for it: it would never be decided, or nothing after it.
+    #[must_use]
+    pub fn impossible(&self) -> Option<&'static str> {
+        if !self.during.writes_available {
+            return Some(
+                "the change itself needs a majority of the present voters and one of the future ones, which do not answer",
+            );
+        }
+        (!self.after.writes_available).then_some("the future voters that answer are no majority")
+    }
+
+    /// Why the change should not be made: what was survived before would not be survived during or after it.
+    #[must_use]
+    pub fn worse(&self) -> Option<String> {
+        let now: BTreeSet<&str> = self.before.fatal_losses().map(lost).collect();
+        for (when, then) in [("during", &self.during), ("after", &self.after)] {
+            let new: Vec<&str> = then.fatal_losses().map(lost).collect();
+            let new: Vec<&str> = new.into_iter().filter(|one| !now.contains(one)).collect();
+            if !new.is_empty() {
+                return Some(format!(
+                    "{when} the change losing {} would stop writes, and now it would not",
+                    new.join(" or ")
+                ));
+            }
+        }
+        None
+    }
+}
+
+fn lost(loss: &Loss) -> &str {
+    &loss.lost
+}
+
 fn worst_half(
     halves: &[Vec<VoterState>],
     lost: &str,
@@ -279,6 +336,37 @@ mod tests {
         let alone = vec![half(&[("a", "x")], &[])];
         assert!(assess(SurvivalGoal::None, &alone).held());
         assert!(!assess(SurvivalGoal::Node, &alone).held());
+    }
+
+    #[test]
+    fn a_change_is_judged_before_during_and_after() {
+        let now = two_two_one(&[]);
+        let judge = |down: &[&str], wanted: &[VoterState]| {
+            ChangeOfVoters::judge(SurvivalGoal::Site, &[two_two_one(down)], wanted)
+        };
+        // One that is gone is replaced by a new one at the same site: nothing gets worse, and in the end all is well.
+        let mut replaced = two_two_one(&[]);
+        replaced[1].node = "central-3".to_owned();
+        let change = judge(&["central-2"], &replaced);
+        assert_eq!((change.impossible(), change.worse()), (None, None));
+        assert!(!change.before.held() && !change.during.held() && change.after.held());
+
+        // Five become four, two at each of two sites.
+        let four = now[..4].to_vec();
+        let change = judge(&[], &four);
+        assert_eq!(change.impossible(), None);
+        assert_eq!(
+            change.worse().unwrap(),
+            "during the change losing central or recovery would stop writes, and now it would not"
+        );
+        // Somebody has to answer.
+        let away = |voters: &[VoterState]| -> Vec<VoterState> {
+            let mut voters = voters.to_vec();
+            voters.iter_mut().for_each(|voter| voter.live = false);
+            voters
+        };
+        let change = judge(&[], &away(&now[..3]));
+        assert!(change.impossible().unwrap().contains("future ones"));
     }
 
     #[test]

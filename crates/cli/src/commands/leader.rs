@@ -75,7 +75,7 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<Exit, Fail
 }
 
 /// The status of the chosen node, or of the first that answers.
-async fn first_status(session: &Session) -> Result<v1::StatusResponse, Failure> {
+pub(super) async fn first_status(session: &Session) -> Result<v1::StatusResponse, Failure> {
     if let Some(node) = &session.node {
         return Ok(session.client.status(node).await?.answer);
     }

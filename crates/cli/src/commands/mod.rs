@@ -9,6 +9,7 @@ pub(crate) mod digest;
 pub(crate) mod drill;
 pub(crate) mod import;
 pub(crate) mod leader;
+pub(crate) mod member;
 pub(crate) mod person;
 pub(crate) mod pin;
 pub(crate) mod pki;

@@ -471,4 +471,11 @@ impl ClusterAdmin for Service {
     ) -> Result<Response<v1::TakeSnapshotResponse>, Status> {
         self.plain(request).await
     }
+
+    async fn change_members(
+        &self,
+        request: Request<v1::ChangeMembersRequest>,
+    ) -> Result<Response<v1::ChangeMembersResponse>, Status> {
+        self.plain(request).await
+    }
 }

@@ -167,6 +167,12 @@ pub const GRPC: &[Row] = &[
         Effect::Reads,
     ),
     row(
+        "/banyan.v1.ClusterAdmin/ChangeMembers",
+        "ChangeMembers",
+        ADMINISTER,
+        Effect::Writes,
+    ),
+    row(
         "/grpc.health.v1.Health/Check",
         "HealthCheck",
         Access::Identified,

@@ -11,9 +11,10 @@ use banyan_wire::errors::{self, Code};
 use banyan_wire::v1::ErrorDetail;
 use banyan_wire::v1::cluster_admin_server::ClusterAdmin;
 use banyan_wire::v1::{
-    BootstrapRequest, BootstrapResponse, DigestState, GetDigestRequest, GetDigestResponse,
-    MemberStatus, StartDigestRequest, StartDigestResponse, StatusRequest, StatusResponse,
-    TakeSnapshotRequest, TakeSnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    BootstrapRequest, BootstrapResponse, ChangeMembersRequest, ChangeMembersResponse, DigestState,
+    GetDigestRequest, GetDigestResponse, MemberStatus, StartDigestRequest, StartDigestResponse,
+    StatusRequest, StatusResponse, TakeSnapshotRequest, TakeSnapshotResponse,
+    TransferLeaderRequest, TransferLeaderResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -129,6 +130,15 @@ impl ClusterAdmin for AdminService {
         let within = self.remaining(&request)?;
         let answer = self.0.take_snapshot(within).await;
         respond("TakeSnapshot", answer)
+    }
+
+    async fn change_members(
+        &self,
+        request: Request<ChangeMembersRequest>,
+    ) -> Result<Response<ChangeMembersResponse>, Status> {
+        let within = self.remaining(&request)?;
+        let answer = self.0.change_members(request.into_inner(), within).await;
+        respond("ChangeMembers", answer)
     }
 }
 
@@ -273,7 +283,7 @@ fn member_status(status: &banyan_consensus::MemberStatus) -> MemberStatus {
 }
 
 /// The voters of each half of the membership: in a joint one the goal must hold in both. For a leader, who hears all of them.
-fn voters(status: &RaftStatus, silent_after: Duration) -> Vec<Vec<VoterState>> {
+pub(super) fn voters(status: &RaftStatus, silent_after: Duration) -> Vec<Vec<VoterState>> {
     let voter = |id: &NodeId| {
         let member = status.members.get(id)?;
         Some(VoterState {
@@ -318,7 +328,7 @@ fn transfer_detail(error: &TransferError) -> ErrorDetail {
     }
 }
 
-fn not_leader(leader: Option<&Member>, text: String) -> ErrorDetail {
+pub(super) fn not_leader(leader: Option<&Member>, text: String) -> ErrorDetail {
     match leader {
         Some(leader) => {
             ErrorDetail::new(Code::NotLeader, text).with_leader(outcomes::client_url(leader))

@@ -7,6 +7,7 @@ mod context;
 mod faults;
 mod forward;
 mod many;
+mod members;
 mod outcomes;
 mod raw_values;
 mod read;

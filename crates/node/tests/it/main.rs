@@ -13,6 +13,7 @@ mod http_edge;
 mod keys;
 mod lifecycle;
 mod many;
+mod members;
 mod people;
 mod privacy;
 mod process;

@@ -111,6 +111,10 @@ codes! {
         "the token is ahead of all that the cluster has committed" => "Check where the token comes from; this cluster never gave it out.";
     CursorExpired 115 "BNY-0115" "CURSOR_EXPIRED" Request FailedPrecondition 410
         "the node does not hold the scan that the cursor goes on with" => "Begin the scan again without a cursor; its pages are then of a newer state.";
+    MembershipMismatch 116 "BNY-0116" "MEMBERSHIP_MISMATCH" Request FailedPrecondition 409
+        "the change does not fit the membership as it is" => "Look at `banyan cluster status`; the answer says which node and why.";
+    SurvivalAtRisk 117 "BNY-0117" "SURVIVAL_AT_RISK" Request FailedPrecondition 409
+        "the change would leave the cluster without its survival goal, or without a majority" => "Bring the voters back first, or add one before one goes.";
 
     IdentityMissing 201 "BNY-0201" "IDENTITY_MISSING" Denied Unauthenticated 401
         "the certificate does not carry exactly one Banyan identity" => "Use a certificate made by `banyan pki`, or with one banyan:// URI.";
@@ -194,6 +198,8 @@ codes! {
         "the registry keeps as many idempotency keys as it may" => "Try again later with the same key; keys expire 30 days after they were made.";
     ClockSkewed 416 "BNY-0416" "CLOCK_SKEWED" Unavailable Unavailable 503
         "the leader's clock is too far from other voters' clocks" => "Try again with the same key; an operator sets the clocks of the voters.";
+    MembersNotChanged 417 "BNY-0417" "MEMBERS_NOT_CHANGED" Unavailable Unavailable 503
+        "the membership could not be changed now, or not in time" => "Look at `banyan cluster status`, then ask for the same change again.";
 
     NodeFault 501 "BNY-0501" "NODE_FAULT" Fault Internal 500
         "the node met a fault and stops" => "Go to another node; an operator reads this node's log.";
