@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// What is not injected, and why: part of every report.
 pub(super) const NOT_DRAWN: [&str; 1] =
-    ["membership_churn: no command adds, promotes, replaces or removes a node yet"];
+    ["membership_churn: the suite does not use `banyan member` yet"];
 
 /// What a kind of fault cannot be done without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -245,6 +245,17 @@ impl Faults {
                 if let Some((leader, _)) = nation.leader() {
                     self.note(kind, &[leader.id()]);
                     nation.cut(&[leader.id()], &ids, true);
+                    // It may come back with entries in its log that nobody else has.
+                    if self.rng.random_bool(0.5) {
+                        let wait = Duration::from_millis(self.rng.random_range(50..800));
+                        let away = Duration::from_millis(self.rng.random_range(1..400));
+                        drop(outside(async move {
+                            Simulated::sleep(wait).await;
+                            leader.kill();
+                            Simulated::sleep(away).await;
+                            leader.start();
+                        }));
+                    }
                 }
             }
             Kind::LossyLinks => {

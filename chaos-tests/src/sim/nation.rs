@@ -96,8 +96,9 @@ impl Nation {
             node: NodeId(id),
             name: format!("{site}-{id}"),
             site: site.to_owned(),
+            peer_endpoint: format!("node-{id}:7400"),
+            client_endpoint: format!("node-{id}:7500"),
             voter: VOTERS.contains(&id),
-            ..Member::default()
         };
         let machine = Machine::new(id, *seed, plan.speed);
         let clock = MachineClock::new(Duration::from_secs(1_000 * id));

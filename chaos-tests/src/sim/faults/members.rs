@@ -133,7 +133,11 @@ impl Faults {
             }
             Kind::Promote => {
                 if voters.len() > 3 && self.rng.random_bool(0.5) {
-                    if let Some(id) = voters.iter().copied().choose(&mut self.rng) {
+                    // Of all voters the leader is the one that may do it wrong.
+                    let leader = self.nation.leader().map(|(leader, _)| leader.id());
+                    let leader =
+                        leader.filter(|id| voters.contains(id) && self.rng.random_bool(0.4));
+                    if let Some(id) = leader.or(voters.iter().copied().choose(&mut self.rng)) {
                         self.note(kind, &[id]);
                         self.begin(demote(id), None);
                     }

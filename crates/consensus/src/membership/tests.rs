@@ -1,3 +1,5 @@
+//! What is planned, and what is refused before anything is begun.
+
 use std::collections::BTreeMap;
 
 use banyan_domain::Position;
