@@ -331,6 +331,11 @@ impl Observer {
         }
     }
 
+    /// Whether a node was a member and is none any more.
+    pub fn was_taken_out(&self, node: u64) -> bool {
+        self.inner().taken_out.contains(&node)
+    }
+
     /// Whether a promise has been broken.
     pub fn broken(&self) -> bool {
         self.inner().violations_seen > 0

@@ -122,7 +122,10 @@ impl Faults {
         match kind {
             Kind::AddLearner if living.len() < 9 && !voters.is_empty() => {
                 // Somebody finds the old machine and switches it on.
-                let gone = self.nation.lost_nodes().choose(&mut self.rng).cloned();
+                let mut gone = self.nation.lost_nodes();
+                // One that never was a member could join, and would be missing in the end.
+                gone.retain(|node| self.nation.observer().was_taken_out(node.id()));
+                let gone = gone.choose(&mut self.rng).cloned();
                 if let Some(old) = gone.filter(|_| self.rng.random_bool(0.3)) {
                     self.note(kind, &[old.id()]);
                     self.begin(MemberChange::Add(old.member.clone()), None);
