@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use banyan_domain::{NodeId, Position};
+use banyan_domain::NodeId;
 use openraft::{
     ChangeMembers,
     errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError},
@@ -85,11 +85,7 @@ where
                     if missing.is_empty() {
                         return Ok(());
                     }
-                    // Before, it does not know yet who was taken out.
-                    let in_its_term = |applied: &Position| applied.term == status.term;
-                    if status.applied.as_ref().is_some_and(in_its_term)
-                        && self.add_learners(missing).await?
-                    {
+                    if self.knows_members() && self.add_learners(missing).await? {
                         return Ok(());
                     }
                 }

@@ -157,6 +157,9 @@ where
         deadline: R::Instant,
     ) -> Result<(), MemberChangeError> {
         let (status, at) = self.seen();
+        if status.role == Role::Leader && !settled(&status, at) {
+            return Err(MemberChangeError::UnderWay);
+        }
         let silent_after = self.timing().election_max;
         let Some(change) = plan(&status, self.retired(), change, silent_after)? else {
             return Ok(());
@@ -180,6 +183,12 @@ where
         let metrics = metrics.borrow_watched();
         let at = *metrics.membership_config.log_id();
         (Status::of(&metrics, 0), at)
+    }
+
+    /// Whether this leader knows for certain who is a member and who was taken out.
+    pub(crate) fn knows_members(&self) -> bool {
+        let (status, at) = self.seen();
+        settled(&status, at)
     }
 
     /// Takes the second step of a change whose leader was lost after the first: the sets of voters become one, the second.
@@ -230,6 +239,14 @@ where
     }
 }
 
+/// Whether a leader has applied an entry of its own term, and the membership of log id `at`: before, neither the membership nor who was taken
+/// out of it is known to be the newest. A removal that is committed and not applied yet would let the same id in again.
+fn settled(status: &Status, at: Option<LogId>) -> bool {
+    status.applied.is_some_and(|applied| {
+        applied.term == status.term && at.is_none_or(|at| at.index <= applied.index)
+    })
+}
+
 /// What openraft is to be told; nothing where all is so already.
 fn plan(
     status: &Status,
@@ -246,12 +263,7 @@ fn plan(
             });
         }
     }
-    // Until then neither the membership nor who was taken out of it is known to be the newest.
-    if status.joint()
-        || status
-            .applied
-            .is_none_or(|applied| applied.term != status.term)
-    {
+    if status.joint() {
         return Err(MemberChangeError::UnderWay);
     }
     match change {

@@ -142,12 +142,6 @@ fn what_cannot_be_is_refused_before_anything_is_begun() {
 fn only_a_settled_leader_changes_the_membership() {
     let change = voters(&[4], &[]);
     let mut status = seen(&[1, 2, 3], &[4]);
-    status.applied = Some(Position {
-        term: 3,
-        index: 5_000,
-    });
-    assert_eq!(planned(&status, &change), Err(MemberChangeError::UnderWay));
-    let mut status = seen(&[1, 2, 3], &[4]);
     status.voter_sets.push(ids(&[1, 2]));
     assert_eq!(planned(&status, &change), Err(MemberChangeError::UnderWay));
     status.role = Role::Stopped;
@@ -187,4 +181,20 @@ fn who_is_silent_or_far_behind_does_not_become_a_voter() {
     let mut status = seen(&[1, 2, 3], &[4]);
     status.members.get_mut(&NodeId(3)).unwrap().acked = None;
     assert!(planned(&status, &voters(&[], &[2])).is_ok());
+}
+
+#[test]
+fn a_leader_knows_the_members_once_it_has_applied_the_last_change() {
+    let at = |term, index| Some(crate::types::log_id(Position { term, index }));
+    let mut status = seen(&[1, 2, 3], &[4]);
+    assert!(settled(&status, at(3, 5_000)));
+    // Committed or not: who was taken out by it is not among the retired yet.
+    assert!(!settled(&status, at(4, 5_001)));
+    status.applied = Some(Position {
+        term: 3,
+        index: 5_000,
+    });
+    assert!(!settled(&status, at(3, 10)), "just elected");
+    status.applied = None;
+    assert!(!settled(&status, None));
 }
