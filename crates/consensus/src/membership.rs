@@ -331,9 +331,8 @@ fn voters(
     if let Some(unknown) = promote.union(demote).find(unknown) {
         return Err(MemberChangeError::NotAMember(*unknown));
     }
-    let voters = status.voter_sets.first().cloned().unwrap_or_default();
-    let mut wanted: BTreeSet<NodeId> = voters.difference(demote).copied().collect();
-    wanted.extend(promote);
+    let voters = status.voter_sets.last().cloned().unwrap_or_default();
+    let wanted = status.voters_after(promote, demote);
     if wanted.is_empty() {
         return Err(MemberChangeError::NoVoters);
     }

@@ -159,6 +159,18 @@ impl Status {
         self.voter_sets.len() > 1
     }
 
+    /// Who would vote if, of the members, these voted as well and those no more.
+    #[must_use]
+    pub fn voters_after(
+        &self,
+        promote: &BTreeSet<NodeId>,
+        demote: &BTreeSet<NodeId>,
+    ) -> BTreeSet<NodeId> {
+        let now = self.voter_sets.last().cloned().unwrap_or_default();
+        let kept = now.difference(demote).copied();
+        kept.chain(promote.iter().copied()).collect()
+    }
+
     /// The leader as a member, if both are known.
     #[must_use]
     pub fn leader_member(&self) -> Option<&Member> {

@@ -1,5 +1,6 @@
 //! Cluster administration, for operators. No method here shows or touches a person's data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,6 +285,16 @@ fn member_status(status: &banyan_consensus::MemberStatus) -> MemberStatus {
 
 /// The voters of each half of the membership: in a joint one the goal must hold in both. For a leader, who hears all of them.
 pub(super) fn voters(status: &RaftStatus, silent_after: Duration) -> Vec<Vec<VoterState>> {
+    let halves = status.voter_sets.iter();
+    halves.map(|ids| half(status, ids, silent_after)).collect()
+}
+
+/// These members as voters, as their leader hears them.
+pub(super) fn half(
+    status: &RaftStatus,
+    ids: &BTreeSet<NodeId>,
+    silent_after: Duration,
+) -> Vec<VoterState> {
     let voter = |id: &NodeId| {
         let member = status.members.get(id)?;
         Some(VoterState {
@@ -292,10 +303,7 @@ pub(super) fn voters(status: &RaftStatus, silent_after: Duration) -> Vec<Vec<Vot
             live: *id == status.node || member.acked.is_some_and(|acked| acked < silent_after),
         })
     };
-    let halves = status.voter_sets.iter();
-    halves
-        .map(|half| half.iter().filter_map(voter).collect())
-        .collect()
+    ids.iter().filter_map(voter).collect()
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use banyan_consensus::{Member, MemberChange, MemberChangeError, Status as RaftStatus};
 use banyan_domain::{FieldFault, NodeId};
 use banyan_topology::name::{ENDPOINT_RULE, SLUG_RULE, is_endpoint, is_slug};
-use banyan_topology::survival::{ChangeOfVoters, VoterState};
+use banyan_topology::survival::ChangeOfVoters;
 use banyan_wire::errors::Code;
 use banyan_wire::v1::change_members_request::Change;
 use banyan_wire::v1::{
     ChangeMembersRequest, ChangeMembersResponse, ChangeVoters, ErrorDetail, NewMember,
 };
 
-use super::admin::{not_leader, voters};
+use super::admin::{half, not_leader, voters};
 use super::context::ServiceParts;
 use super::faults::Faults;
 
@@ -44,7 +44,14 @@ impl ServiceParts {
         }
         let silent_after = topology.timing().election_max;
         let halves = voters(&status, silent_after);
-        let wanted = wanted(&status, &change, &halves, silent_after);
+        let wanted = match &change {
+            MemberChange::Voters { promote, demote } => {
+                half(&status, &status.voters_after(promote, demote), silent_after)
+            }
+            MemberChange::Add(_) | MemberChange::Remove(_) => {
+                halves.last().cloned().unwrap_or_default()
+            }
+        };
         let judged = ChangeOfVoters::judge(topology.survival_goal(), &halves, &wanted);
         let touches_voters = matches!(change, MemberChange::Voters { .. });
         if touches_voters {
@@ -97,27 +104,6 @@ fn may_vote(status: &RaftStatus, promote: &BTreeSet<NodeId>) -> Result<(), Error
         }
     }
     Ok(())
-}
-
-/// Who would vote after the change.
-fn wanted(
-    status: &RaftStatus,
-    change: &MemberChange,
-    halves: &[Vec<VoterState>],
-    silent_after: Duration,
-) -> Vec<VoterState> {
-    let now = halves.last().cloned().unwrap_or_default();
-    let MemberChange::Voters { promote, demote } = change else {
-        return now;
-    };
-    let sets = status.voter_sets.last().cloned().unwrap_or_default();
-    let mut ids: BTreeSet<NodeId> = sets.difference(demote).copied().collect();
-    ids.extend(promote);
-    let seen = RaftStatus {
-        voter_sets: vec![ids],
-        ..status.clone()
-    };
-    voters(&seen, silent_after).pop().unwrap_or_default()
 }
 
 fn parsed(change: Option<Change>) -> Result<MemberChange, ErrorDetail> {
