@@ -25,6 +25,7 @@ use openraft::{
 use openraft_rt::{AsyncRuntime, Instant as _};
 
 use crate::{
+    barrier::{BarrierError, Urgency},
     consensus::Consensus,
     leadership::POLL,
     member::Member,
@@ -62,6 +63,9 @@ pub enum MemberChangeError {
     /// The leader was elected just now, or another change is under way. Nothing was begun.
     #[error("another change of the membership is under way")]
     UnderWay,
+    /// No quorum has confirmed in time that this node leads, and that the membership is the one that it knows. Nothing was begun.
+    #[error("no quorum has confirmed in time that this node still leads the cluster")]
+    Unconfirmed,
     /// The node was taken out before. It has missed what the others did since, and comes back under a new id only.
     #[error("node {0} was taken out of the cluster: its id is never used again")]
     Retired(NodeId),
@@ -143,7 +147,10 @@ where
         loop {
             let tried = self.try_change(change, deadline).await;
             // A leader that was just elected changes nothing before it has applied an entry of its own term.
-            let again = matches!(tried, Err(MemberChangeError::UnderWay));
+            let again = matches!(
+                tried,
+                Err(MemberChangeError::UnderWay | MemberChangeError::Unconfirmed)
+            );
             if !again || R::Instant::now() + POLL >= deadline {
                 return tried;
             }
@@ -161,8 +168,14 @@ where
             return Err(MemberChangeError::UnderWay);
         }
         let silent_after = self.timing().election_max;
-        let Some(change) = plan(&status, self.retired(), change, silent_after)? else {
-            return Ok(());
+        let change = match plan(&status, self.retired(), change, silent_after) {
+            Ok(Some(change)) => change,
+            Ok(None) => return self.still(at, deadline).await,
+            Err(error @ MemberChangeError::NotAMember(_)) => {
+                self.still(at, deadline).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
         };
         let (done, outcome) = oneshot::channel();
         let raft = self.raft().clone();
@@ -174,6 +187,24 @@ where
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(MemberChangeError::Stopped),
             Err(_elapsed) => Err(MemberChangeError::TimedOut),
+        }
+    }
+
+    /// Whether the membership of log id `at` is still the newest: a quorum confirms that this node leads, after what was asked of it before.
+    /// A change that is given up may wait to be carried out, and a leader that is cut off does not know what its successor has changed; an
+    /// answer that leaves the membership as it is would speak of one that is past.
+    async fn still(
+        &self,
+        at: Option<LogId>,
+        deadline: R::Instant,
+    ) -> Result<(), MemberChangeError> {
+        let leader = self.barriers().leader();
+        let confirmed = Box::pin(leader.confirm(Urgency::Now));
+        match R::timeout_at(deadline, confirmed).await {
+            Ok(Ok(_)) if self.seen().1 == at => Ok(()),
+            Ok(Ok(_)) => Err(MemberChangeError::UnderWay),
+            Ok(Err(BarrierError::Stopped)) => Err(MemberChangeError::Stopped),
+            Ok(Err(_)) | Err(_) => Err(MemberChangeError::Unconfirmed),
         }
     }
 

@@ -140,3 +140,40 @@ async fn a_caller_that_goes_away_leaves_no_change_half_done() {
     let seen = consensus.wait_for(PATIENCE, settled).await;
     seen.expect("the change goes on to its end");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_quorum_does_not_say_who_is_no_member() {
+    let mut cluster = Cluster::started(3, 0, LogPolicy::default()).await;
+    cluster.propose(0..10).await;
+    let leader = cluster.leader().await;
+    let followers: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    for id in &followers {
+        cluster.kill(*id).await;
+    }
+    let registry = cluster.consensus(leader);
+    let nobody = MemberChange::Remove(NodeId(9));
+    // What is so already, and what cannot be: neither is known to be so still.
+    for asked in [&nobody, &voters(&[leader], &[])] {
+        let answer = registry.change_members(asked, Duration::from_secs(1)).await;
+        assert!(
+            matches!(
+                answer,
+                Err(MemberChangeError::Unconfirmed | MemberChangeError::NotLeader { .. })
+            ),
+            "{asked:?}: {answer:?}"
+        );
+    }
+    for id in followers {
+        cluster.start(id).await;
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let leader = cluster.consensus(cluster.leader().await);
+        let answer = leader.change_members(&nobody, Duration::from_secs(5)).await;
+        if answer == Err(MemberChangeError::NotAMember(NodeId(9))) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -186,6 +186,7 @@ fn change_detail(error: &MemberChangeError) -> ErrorDetail {
         | MemberChangeError::Votes(_)
         | MemberChangeError::Refused(_) => ErrorDetail::new(Code::MembershipMismatch, text),
         MemberChangeError::UnderWay
+        | MemberChangeError::Unconfirmed
         | MemberChangeError::Silent(_)
         | MemberChangeError::Behind { .. }
         | MemberChangeError::TimedOut
