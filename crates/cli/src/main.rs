@@ -173,6 +173,30 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// clap takes two arguments of one id for one: what is typed as the one is read as the other, too.
+    #[test]
+    fn no_argument_has_the_id_of_one_that_goes_everywhere() {
+        fn look(command: &Command, global: &[&str], path: &str) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                assert!(!global.contains(&id), "{path}: {id}");
+            }
+            for noun in command.get_subcommands() {
+                look(noun, global, &format!("{path} {}", noun.get_name()));
+            }
+        }
+        let command = Cli::command();
+        let global: Vec<&str> = command
+            .get_arguments()
+            .filter(|argument| argument.is_global_set())
+            .map(|argument| argument.get_id().as_str())
+            .collect();
+        assert!(global.contains(&"node"));
+        for noun in command.get_subcommands() {
+            look(noun, &global, noun.get_name());
+        }
+    }
+
     /// The grammar is what scripts rely on. `UPDATE=1 cargo test` writes the file anew; its diff is to be reviewed.
     #[test]
     fn the_grammar_is_the_documented_one() {

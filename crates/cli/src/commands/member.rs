@@ -50,7 +50,8 @@ struct How {
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// Node of the topology file
-    node: String,
+    #[arg(value_name = "NODE")]
+    new: String,
     /// Topology file that names the new node
     #[arg(long, value_name = "FILE")]
     topology: PathBuf,
@@ -70,7 +71,8 @@ pub(crate) struct Voters {
 #[derive(Debug, Args)]
 pub(crate) struct Replace {
     /// Member that goes
-    node: String,
+    #[arg(value_name = "NODE")]
+    old: String,
     /// Node of the topology file that comes, under an id of its own
     #[arg(long, value_name = "NODE")]
     by: String,
@@ -84,7 +86,8 @@ pub(crate) struct Replace {
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// Member that goes
-    node: String,
+    #[arg(value_name = "NODE")]
+    old: String,
     #[command(flatten)]
     how: How,
 }
@@ -129,10 +132,10 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<Exit, Fail
     let session = Session::open(global, Usual::Operator)?;
     let status = first_status(&session).await?;
     let plan = match command {
-        Command::Add(Add { node, topology, .. }) => vec![add(&new_node(topology, node)?)],
+        Command::Add(Add { new, topology, .. }) => vec![add(&new_node(topology, new)?)],
         Command::Promote(Voters { nodes, .. }) => vec![voters("promote", &status, nodes, &[])?],
         Command::Demote(Voters { nodes, .. }) => vec![voters("demote", &status, &[], nodes)?],
-        Command::Remove(Remove { node, .. }) => vec![remove(&status, node)?],
+        Command::Remove(Remove { old, .. }) => vec![remove(&status, old)?],
         Command::Replace(replace) => steps_of(&status, replace)?,
     };
     let how = command.how();
@@ -248,11 +251,11 @@ fn remove(status: &v1::StatusResponse, name: &str) -> Result<Planned, Failure> {
 /// What is left to be done of a replacement: it may have been begun before.
 fn steps_of(status: &v1::StatusResponse, replace: &Replace) -> Result<Vec<Planned>, Failure> {
     let new = new_node(&replace.topology, &replace.by)?;
-    let old = member(status, &replace.node)?;
+    let old = member(status, &replace.old)?;
     if new.id().get() == old.node_id {
         return Err(Failure::usage(format!(
             "{} has the id of {}: a node that takes another one's place has an id that was never used",
-            replace.by, replace.node
+            replace.by, replace.old
         )));
     }
     let mut steps = vec![add(&new)];
@@ -267,7 +270,7 @@ fn steps_of(status: &v1::StatusResponse, replace: &Replace) -> Result<Vec<Planne
     if old.membership == "voter" {
         steps.push(Planned {
             step: "exchange",
-            nodes: vec![replace.by.clone(), replace.node.clone()],
+            nodes: vec![replace.by.clone(), replace.old.clone()],
             change: Change::Voters(v1::ChangeVoters {
                 promote_node_ids: vec![new.id().get()],
                 demote_node_ids: vec![old.node_id],
@@ -276,7 +279,7 @@ fn steps_of(status: &v1::StatusResponse, replace: &Replace) -> Result<Vec<Planne
     }
     // While it still votes it could not be removed.
     if !(replace.how.dry_run && old.membership == "voter") {
-        steps.push(remove(status, &replace.node)?);
+        steps.push(remove(status, &replace.old)?);
     }
     Ok(steps)
 }
@@ -309,8 +312,10 @@ fn words(shape: &Shape) -> String {
             ("promote", true) => format!("Would vote: {what}."),
             ("demote", false) => format!("Voting no more: {what}."),
             ("demote", true) => format!("Would vote no more: {what}."),
-            ("exchange", false) => format!("The vote went to the first of {what}."),
-            ("exchange", true) => format!("The vote would go to the first of {what}."),
+            ("exchange", false) => format!("{} no longer.", step.nodes.join(" votes, and ")),
+            ("exchange", true) => {
+                format!("{} no longer.", step.nodes.join(" would vote, and "))
+            }
             (_, false) => format!("{what} is out, for good."),
             (_, true) => format!("{what} would be out, for good."),
         };
