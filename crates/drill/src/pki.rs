@@ -11,6 +11,9 @@
 //! contexts.toml
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -20,8 +23,8 @@ use std::path::{Path, PathBuf};
 use banyan_topology::{Node, Topology};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -38,11 +41,22 @@ const DIRECTORY_MODE: u32 = 0o700;
 /// What to make.
 #[derive(Debug)]
 pub struct Options<'a> {
-    /// Made if missing; must hold nothing.
+    /// For [`create`]: made if missing, must hold nothing. For [`add_node`]: what [`create`] has made.
     pub directory: &'a Path,
     pub topology: &'a Topology,
     /// Validity of every certificate, from now; 1 to 3650.
     pub valid_days: u32,
+}
+
+impl Options<'_> {
+    fn check(&self) -> Result<(), PkiError> {
+        if (1..=3650).contains(&self.valid_days) {
+            return Ok(());
+        }
+        Err(PkiError::Validity {
+            days: self.valid_days,
+        })
+    }
 }
 
 /// What was made.
@@ -61,6 +75,18 @@ pub enum PkiError {
         "{path} exists and is not empty: keys are never overwritten; choose another directory or remove it"
     )]
     NotEmpty { path: PathBuf },
+    #[error(
+        "{path} exists: keys are never overwritten; remove it for new ones, or give the node another name"
+    )]
+    NodeExists { path: PathBuf },
+    #[error("the topology names no node {name}; it has {known}")]
+    NoNode { name: String, known: String },
+    #[error("cannot read {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("a validity of {days} days is outside 1 to 3650")]
     Validity { days: u32 },
     #[error("cannot write {path}")]
@@ -92,11 +118,7 @@ pub fn contexts_file(pki: &Path) -> PathBuf {
 /// # Errors
 /// [`PkiError`]; a directory that holds anything is refused before anything is written.
 pub fn create(options: &Options<'_>) -> Result<Made, PkiError> {
-    if !(1..=3650).contains(&options.valid_days) {
-        return Err(PkiError::Validity {
-            days: options.valid_days,
-        });
-    }
+    options.check()?;
     let directory = options.directory;
     refuse_if_used(directory)?;
     make_directory(directory)?;
@@ -117,8 +139,8 @@ pub fn create(options: &Options<'_>) -> Result<Made, PkiError> {
         write_pair(
             directory,
             &format!("{name}-ca"),
-            &authority.pem(),
-            authority.key(),
+            &authority.pem,
+            authority.issuer.key(),
         )?;
     }
     for node in options.topology.nodes() {
@@ -142,7 +164,82 @@ pub fn create(options: &Options<'_>) -> Result<Made, PkiError> {
     })
 }
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+/// Makes the certificates of one more node, by the authorities that [`create`] made in the directory; returned is the node's folder.
+///
+/// # Errors
+/// [`PkiError`]; a node that has a folder already is refused before anything is written.
+pub fn add_node(options: &Options<'_>, name: &str) -> Result<PathBuf, PkiError> {
+    let (node, folder, authorities) = to_be_added(options, name)?;
+    let maker = Maker {
+        topology: options.topology,
+        validity: Validity::days(options.valid_days),
+    };
+    if let Err(error) = maker.write_node(options.directory, &authorities, node) {
+        // Half a folder would refuse the next try.
+        let _ = fs::remove_dir_all(&folder);
+        return Err(error);
+    }
+    Ok(folder)
+}
+
+/// The node's folder as [`add_node`] would make it, and makes nothing.
+///
+/// # Errors
+/// As [`add_node`].
+pub fn check_add_node(options: &Options<'_>, name: &str) -> Result<PathBuf, PkiError> {
+    to_be_added(options, name).map(|(_, folder, _)| folder)
+}
+
+fn to_be_added<'a>(
+    options: &Options<'a>,
+    name: &str,
+) -> Result<(&'a Node, PathBuf, Authorities), PkiError> {
+    options.check()?;
+    let Options {
+        directory,
+        topology,
+        ..
+    } = *options;
+    let node = topology.node(name).ok_or_else(|| {
+        let known: Vec<&str> = topology.nodes().iter().map(Node::name).collect();
+        PkiError::NoNode {
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
+    })?;
+    let folder = node_directory(directory, name);
+    if folder.exists() {
+        return Err(PkiError::NodeExists { path: folder });
+    }
+    let authorities = Authorities {
+        peer: Authority::read(directory, "peer")?,
+        client: Authority::read(directory, "client")?,
+        operator: Authority::read(directory, "operator")?,
+        server: Authority::read(directory, "server")?,
+    };
+    Ok((node, folder, authorities))
+}
+
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn read(directory: &Path, name: &str) -> Result<Authority, PkiError> {
+        let text = |ends: &str| {
+            let path = directory.join(format!("{name}-ca.{ends}"));
+            fs::read_to_string(&path).map_err(|source| PkiError::Read { path, source })
+        };
+        let (pem, key) = (text("pem")?, text("key")?);
+        let issuer = KeyPair::from_pem(&key).and_then(|key| Issuer::from_ca_cert_pem(&pem, key));
+        let issuer = issuer.map_err(|source| PkiError::Certificate {
+            subject: format!("the {name} authority"),
+            source,
+        })?;
+        Ok(Authority { pem, issuer })
+    }
+}
 
 struct Authorities {
     peer: Authority,
@@ -204,9 +301,13 @@ impl Maker<'_> {
         // No authority below this one.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        generate_key()
-            .and_then(|key| CertifiedIssuer::self_signed(params, key))
-            .map_err(|source| PkiError::Certificate { subject, source })
+        let make = || {
+            let key = generate_key()?;
+            let pem = params.self_signed(&key)?.pem();
+            let issuer = Issuer::new(params, key);
+            Ok(Authority { pem, issuer })
+        };
+        make().map_err(|source| PkiError::Certificate { subject, source })
     }
 
     fn leaf(
@@ -223,7 +324,7 @@ impl Maker<'_> {
             params.extended_key_usages = usages.to_vec();
             params.use_authority_key_identifier_extension = true;
             let key = generate_key()?;
-            let certificate = params.signed_by(&key, authority)?;
+            let certificate = params.signed_by(&key, &authority.issuer)?;
             Ok((certificate.pem(), key))
         };
         make().map_err(|source| PkiError::Certificate {
@@ -264,7 +365,7 @@ impl Maker<'_> {
         write_pair(&folder, "server", &server, &key)?;
         for (name, authority) in authorities.each() {
             let path = folder.join(format!("{name}-ca.pem"));
-            write_file(&path, authority.pem().as_bytes(), 0o644)?;
+            write_file(&path, authority.pem.as_bytes(), 0o644)?;
         }
         Ok(())
     }
@@ -361,133 +462,4 @@ fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), PkiError> {
             path: path.to_owned(),
             source,
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use banyan_wire::identity::Identity;
-    use x509_parser::extensions::GeneralName;
-    use x509_parser::pem::Pem;
-
-    use super::*;
-
-    fn made() -> (tempfile::TempDir, Topology) {
-        let topology = Topology::parse(include_str!("../../../cluster/local.toml"))
-            .unwrap()
-            .topology;
-        let folder = tempfile::tempdir().unwrap();
-        create(&Options {
-            directory: folder.path(),
-            topology: &topology,
-            valid_days: 30,
-        })
-        .unwrap();
-        (folder, topology)
-    }
-
-    fn pem(path: PathBuf) -> Pem {
-        Pem::iter_from_buffer(&fs::read(path).unwrap())
-            .next()
-            .unwrap()
-            .unwrap()
-    }
-
-    #[test]
-    fn each_leaf_is_signed_by_its_own_authority_and_by_no_other() {
-        let (folder, _topology) = made();
-        let at = |name: &str| folder.path().join(name);
-        for (leaf, signer) in [
-            ("nodes/nghe-an-1/peer.pem", "peer"),
-            ("nodes/nghe-an-1/server.pem", "server"),
-            ("clients/registrar@nghe-an.pem", "client"),
-            ("clients/centre@central.pem", "client"),
-            ("clients/operator@central.pem", "operator"),
-        ] {
-            let leaf_pem = pem(at(leaf));
-            let certificate = leaf_pem.parse_x509().unwrap();
-            for authority in ["peer", "client", "operator", "server"] {
-                let authority_pem = pem(at(&format!("{authority}-ca.pem")));
-                let issuer = authority_pem.parse_x509().unwrap();
-                let signed = certificate
-                    .verify_signature(Some(issuer.public_key()))
-                    .is_ok();
-                assert_eq!(signed, authority == signer, "{leaf} and {authority}");
-            }
-        }
-    }
-
-    #[test]
-    fn node_certificate_carries_one_identity_and_its_address() {
-        let (folder, topology) = made();
-        let node = topology.node("nghe-an-1").unwrap();
-        let parsed = pem(node_directory(folder.path(), node.name()).join("peer.pem"));
-        let certificate = parsed.parse_x509().unwrap();
-        let names = certificate.subject_alternative_name().unwrap().unwrap();
-        let uris = names
-            .value
-            .general_names
-            .iter()
-            .filter_map(|name| match name {
-                GeneralName::URI(uri) => Some(*uri),
-                _ => None,
-            });
-        let identity = Identity::of_uris(uris).unwrap();
-        assert_eq!(identity.to_string(), identities::of_node(&topology, node));
-        let address: std::net::Ipv4Addr = node.host().parse().unwrap();
-        assert!(names.value.general_names.iter().any(
-            |name| matches!(name, GeneralName::IPAddress(bytes) if *bytes == address.octets())
-        ));
-    }
-
-    #[test]
-    fn keys_are_for_their_owner_only_and_are_never_overwritten() {
-        let (folder, topology) = made();
-        for key in [
-            "peer-ca.key",
-            "nodes/central-1/server.key",
-            "clients/centre@central.key",
-        ] {
-            let mode = fs::metadata(folder.path().join(key))
-                .unwrap()
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o777, 0o600, "{key}");
-        }
-        let again = create(&Options {
-            directory: folder.path(),
-            topology: &topology,
-            valid_days: 30,
-        });
-        assert!(matches!(again, Err(PkiError::NotEmpty { .. })));
-    }
-
-    #[test]
-    fn a_directory_that_others_could_enter_is_closed_to_them() {
-        let (_, topology) = made();
-        let folder = tempfile::tempdir().unwrap();
-        let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(folder.path(), open).unwrap();
-        create(&Options {
-            directory: folder.path(),
-            topology: &topology,
-            valid_days: 30,
-        })
-        .unwrap();
-        for directory in ["", "nodes", "nodes/central-1", "clients"] {
-            let metadata = fs::metadata(folder.path().join(directory)).unwrap();
-            assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{directory}");
-        }
-    }
-
-    #[test]
-    fn validity_has_bounds() {
-        let (_, topology) = made();
-        let folder = tempfile::tempdir().unwrap();
-        let made = create(&Options {
-            directory: folder.path(),
-            topology: &topology,
-            valid_days: 0,
-        });
-        assert!(matches!(made, Err(PkiError::Validity { days: 0 })));
-    }
 }

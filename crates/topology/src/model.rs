@@ -288,6 +288,19 @@ impl Topology {
         Ok(Self::parse(&changed.to_toml())?.topology)
     }
 
+    /// The same cluster with another id for a node, for a new machine that takes the name and the place of a lost one. Without a node `old` it
+    /// is the same altogether.
+    ///
+    /// # Errors
+    /// [`TopologyError::Faults`] when another node has the id.
+    pub fn with_id(&self, old: NodeId, new: NodeId) -> Result<Self, TopologyError> {
+        let mut changed = self.clone();
+        for node in changed.nodes.iter_mut().filter(|node| node.id == old) {
+            node.id = new;
+        }
+        Ok(Self::parse(&changed.to_toml())?.topology)
+    }
+
     /// The topology as a file that [`Topology::parse`] reads back to the same value; every port is written out.
     pub fn to_toml(&self) -> String {
         render::render(self)

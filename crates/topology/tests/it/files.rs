@@ -165,6 +165,18 @@ fn hosts_made_for_a_run_replace_those_of_the_file() {
 }
 
 #[test]
+fn machine_in_the_place_of_another_has_an_id_that_no_node_has() {
+    let local = load(LOCAL);
+    let id = |number| NodeId::new(number).unwrap();
+    let changed = local.with_id(id(6), id(8)).unwrap();
+    let name = local.node_by_id(id(6)).unwrap().name();
+    assert_eq!(changed.node(name).unwrap().id(), id(8));
+    assert!(changed.node_by_id(id(6)).is_none());
+    assert_eq!(changed.node("central-1"), local.node("central-1"));
+    assert!(local.with_id(id(6), id(1)).is_err());
+}
+
+#[test]
 fn provinces_of_the_shipped_files_exist_and_carry_their_names() {
     let units = Units::current();
     for topology in [load(LOCAL), load(NATIONAL)] {
