@@ -222,6 +222,9 @@ struct Node {
     answers: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// `voter`, `learner`, or `none`: it runs and was taken out, or was not let in yet. Unknown of nodes that are silent and no members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    membership: Option<String>,
     #[serde(flatten)]
     status: Option<NodeStatus>,
 }
@@ -245,6 +248,9 @@ struct NodeStatus {
     uptime_ms: u64,
 }
 
+/// Of a node that runs and is no member.
+const NO_MEMBER: &str = "none";
+
 async fn status(global: &Global) -> Result<Exit, Failure> {
     let session = Session::open(global, Usual::Operator)?;
     let nodes = match &session.node {
@@ -256,7 +262,8 @@ async fn status(global: &Global) -> Result<Exit, Failure> {
         // One call by itself says with its code why nobody answers: refused, not trusted, not there.
         session.client.status(session.any_node()?).await?;
     }
-    let shape = shape_of(&answers);
+    // Who asks one node only wants to know of that one.
+    let shape = shape_of(&answers, session.node.is_none());
     let silent = shape.nodes.iter().filter(|node| !node.answers).count();
     let exit = match (silent, &shape.leader) {
         (_, None) => Exit::Unavailable,
@@ -267,7 +274,10 @@ async fn status(global: &Global) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn shape_of(answers: &BTreeMap<String, Result<v1::StatusResponse, String>>) -> Shape {
+fn shape_of(
+    answers: &BTreeMap<String, Result<v1::StatusResponse, String>>,
+    all_members: bool,
+) -> Shape {
     let answered: Vec<&v1::StatusResponse> = answers
         .values()
         .filter_map(|answer| answer.as_ref().ok())
@@ -292,6 +302,35 @@ fn shape_of(answers: &BTreeMap<String, Result<v1::StatusResponse, String>>) -> S
         .iter()
         .find(|status| status.role == "leader")
         .or(newest);
+    let members = speaker.map_or(&[][..], |status| &status.members);
+    let mut nodes: Vec<Node> = answers
+        .iter()
+        .map(|(name, answer)| {
+            let status = answer.as_ref().ok();
+            let member = members.iter().find(|member| match status {
+                Some(status) => member.node_id == status.node_id,
+                None => member.node == *name,
+            });
+            let none = status.map(|_| NO_MEMBER.to_owned());
+            Node {
+                node: name.clone(),
+                answers: status.is_some(),
+                reason: answer.as_ref().err().cloned(),
+                membership: member.map(|member| member.membership.clone()).or(none),
+                status: status.map(|status| NodeStatus::of(status, furthest)),
+            }
+        })
+        .collect();
+    let not_asked = members
+        .iter()
+        .filter(|member| all_members && !answers.contains_key(&member.node));
+    nodes.extend(not_asked.map(|member| Node {
+        node: member.node.clone(),
+        answers: false,
+        reason: Some("not asked: the contexts file has no endpoint of it".to_owned()),
+        membership: Some(member.membership.clone()),
+        status: None,
+    }));
     Shape {
         cluster: speaker
             .map(|status| status.cluster.clone())
@@ -303,18 +342,7 @@ fn shape_of(answers: &BTreeMap<String, Result<v1::StatusResponse, String>>) -> S
         survival_now: speaker
             .map(|status| status.survival_now.clone())
             .unwrap_or_default(),
-        nodes: answers
-            .iter()
-            .map(|(name, answer)| Node {
-                node: name.clone(),
-                answers: answer.is_ok(),
-                reason: answer.as_ref().err().cloned(),
-                status: answer
-                    .as_ref()
-                    .ok()
-                    .map(|status| NodeStatus::of(status, furthest)),
-            })
-            .collect(),
+        nodes,
     }
 }
 
@@ -341,13 +369,16 @@ impl NodeStatus {
 
 fn status_words(shape: &Shape) -> String {
     let mut rows = table([
-        "node", "site", "role", "term", "applied", "behind", "persons", "up",
+        "node", "site", "member", "role", "term", "applied", "behind", "persons", "up",
     ]);
+    let mut silent = Vec::new();
     for node in &shape.nodes {
+        let member = node.membership.clone().unwrap_or_default();
         match &node.status {
             Some(status) => rows.add_row([
                 node.node.clone(),
                 status.site.clone(),
+                member,
                 status.role.clone(),
                 status.term.to_string(),
                 status.applied_index.to_string(),
@@ -355,20 +386,73 @@ fn status_words(shape: &Shape) -> String {
                 status.persons.to_string(),
                 format!("{} s", status.uptime_ms / 1000),
             ]),
-            None => rows.add_row([
-                node.node.clone(),
-                String::new(),
-                "no answer".to_owned(),
-                node.reason.clone().unwrap_or_default(),
-            ]),
+            None => {
+                // Below the table, which a sentence would make wide.
+                let reason = node.reason.as_deref().unwrap_or_default();
+                silent.push(format!("\n{}: {reason}", node.node));
+                rows.add_row([
+                    node.node.clone(),
+                    String::new(),
+                    member,
+                    "no answer".to_owned(),
+                ])
+            }
         };
     }
+    if !silent.is_empty() {
+        silent.push("\n".to_owned());
+    }
+    let silent = silent.concat();
     let leader = shape.leader.as_deref().unwrap_or("nobody");
     format!(
-        "cluster {}, led by {leader}\n{}\n\nsurvival goal {}: {}",
+        "cluster {}, led by {leader}\n{}\n{silent}\nsurvival goal {}: {}",
         shape.cluster,
         text_of(&rows),
         shape.survival_goal,
         shape.survival_now
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_that_nobody_asked_and_nodes_that_are_no_members_are_told() {
+        let member = |node_id, node: &str| v1::MemberStatus {
+            node_id,
+            node: node.to_owned(),
+            membership: "voter".to_owned(),
+            ..v1::MemberStatus::default()
+        };
+        let says = |node_id, role: &str| v1::StatusResponse {
+            node_id,
+            role: role.to_owned(),
+            members: vec![member(1, "central-1"), member(8, "central-4")],
+            leader_id: 1,
+            ..v1::StatusResponse::default()
+        };
+        let answers = BTreeMap::from([
+            ("central-1".to_owned(), Ok(says(1, "leader"))),
+            ("central-2".to_owned(), Ok(says(2, "learner"))),
+            ("central-3".to_owned(), Err("silent".to_owned())),
+        ]);
+        let told = |all| -> Vec<(String, Option<String>, bool)> {
+            let nodes = shape_of(&answers, all).nodes.into_iter();
+            nodes
+                .map(|node| (node.node, node.membership, node.answers))
+                .collect()
+        };
+        let is = |node: &str, membership: Option<&str>, answers| {
+            (node.to_owned(), membership.map(str::to_owned), answers)
+        };
+        let asked = vec![
+            is("central-1", Some("voter"), true),
+            is("central-2", Some("none"), true),
+            is("central-3", None, false),
+        ];
+        assert_eq!(told(false), asked);
+        let not_asked = is("central-4", Some("voter"), false);
+        assert_eq!(told(true), [asked, vec![not_asked]].concat());
+    }
 }
