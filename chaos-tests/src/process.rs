@@ -4,9 +4,6 @@
 //! puts load on them, and goes from round to round: faults are drawn (`plan`), done and healed (`faults`). Between the rounds it judges what the
 //! clients of registers saw (`windows`), at the end everything (`oracles`, `outcome`). All that a run makes bears its `name`, so
 //! that the next run finds what a killed one left (`leftovers`).
-//!
-//! Not here yet: churn of the membership. Nodes are not added, promoted, replaced or removed, since no command does that; it is to be a
-//! `plan::Kind` like the others. Until then `plan::NOT_DRAWN` says so in every report.
 
 pub mod arguments;
 mod clocks;
@@ -19,6 +16,7 @@ mod faults;
 mod findings;
 mod leaders;
 mod leftovers;
+mod members;
 mod name;
 mod namespaces;
 mod network;

@@ -57,6 +57,11 @@ impl Running {
             storm.findings.add("undecided", &what);
         }
         let all = storm.arena.cluster.node_names();
+        if self.level {
+            let checked = self.storm.check_members().await;
+            self.keep(checked);
+        }
+        let storm = &mut self.storm;
         let purged = purged(storm).await;
         if minutes >= PURGED_WITHIN && purged == 0 {
             let what = format!("no node has purged its log in {minutes:.1} minutes");
@@ -135,7 +140,6 @@ impl Running {
             seed,
             network: storm.arena.network.kind(),
             without: without.into_iter().flatten().collect(),
-            not_injected: outcome::not_injected(),
             faults: outcome::by_name(&storm.counts, &possible),
             rounds,
             acknowledged: settled.map_or(storm.history.acknowledged() as u64, |settled| {

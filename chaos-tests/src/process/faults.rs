@@ -15,6 +15,7 @@ use super::corruption;
 use super::damage::Files;
 use super::findings::Findings;
 use super::leaders;
+use super::members::Demotion;
 use super::network::{Trouble, Weather, all_but};
 use super::plan::{self, Counts, Kind, Needs, Round};
 use super::start::Arena;
@@ -23,7 +24,7 @@ use crate::lossy_fs::disk::PowerCut;
 use banyan_drill::history::History;
 
 /// Share of the faults of one node that strike the leader.
-const AT_THE_LEADER: f64 = 0.5;
+pub(super) const AT_THE_LEADER: f64 = 0.5;
 /// Nodes are level after this time, when nothing is wrong any more.
 pub(super) const LEVEL_WITHIN: Duration = Duration::from_secs(90);
 /// Shares of packets that are lost.
@@ -43,6 +44,10 @@ pub(super) struct Storm {
     pub(super) weather: Weather,
     /// Nodes whose disk is full: they end by themselves.
     pub(super) full: BTreeSet<String>,
+    /// The voter that is being made a learner.
+    pub(super) demotion: Option<Demotion>,
+    /// The highest id that any node has had: none is used twice.
+    pub(super) highest_id: u64,
 }
 
 impl Storm {
@@ -54,6 +59,8 @@ impl Storm {
             findings: Findings::default(),
             weather: Weather::default(),
             full: BTreeSet::new(),
+            demotion: None,
+            highest_id: 0,
         }
     }
 
@@ -118,7 +125,7 @@ impl Storm {
             self.find_ended(std::slice::from_ref(&node));
             self.arena.cluster.start_node(&node)?;
         }
-        Ok(())
+        self.promote_again().await
     }
 
     /// Waits until all nodes are level, which they have to be in the end.
@@ -218,11 +225,13 @@ impl Storm {
             Kind::CorruptLog => corruption::strike(self, Files::Log, rng).await,
             Kind::RollingRestart => self.rolling_restart().await.map(Some),
             Kind::TransferLeadership => self.transfer(rng).await,
+            Kind::DemoteVoter => self.demote(rng).await,
+            Kind::ReplaceMachine => self.replace(rng).await,
         }
     }
 
     /// A node: often the leader, else any.
-    async fn victim(&self, rng: &mut ChaCha8Rng) -> Result<String> {
+    pub(super) async fn victim(&self, rng: &mut ChaCha8Rng) -> Result<String> {
         let any = self.arena.cluster.node_names();
         let any = any.choose(rng).cloned().unwrap_or_default();
         // Asked in any case, so that the draws after this do not depend on it.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::findings::Findings;
-use super::plan::{Counts, Kind, NOT_DRAWN};
+use super::plan::{Counts, Kind};
 use super::windows::Judged;
 
 /// The report.
@@ -20,8 +20,6 @@ pub(super) struct Report {
     pub(super) network: &'static str,
     /// What the run had to do without, and why.
     pub(super) without: Vec<String>,
-    /// Kinds of faults that are not injected at all, and why.
-    pub(super) not_injected: Vec<&'static str>,
     pub(super) faults: BTreeMap<&'static str, u64>,
     pub(super) rounds: u64,
     /// Writes of the load, settled in the end.
@@ -130,9 +128,6 @@ impl Report {
         for what in &self.without {
             rows.push(("without".to_owned(), what.clone()));
         }
-        for what in &self.not_injected {
-            rows.push(("not injected".to_owned(), (*what).to_owned()));
-        }
         for (kind, count) in &self.broken {
             rows.push((format!("BROKEN {kind}"), count.to_string()));
         }
@@ -152,10 +147,6 @@ pub(super) fn by_name(counts: &Counts, possible: &[Kind]) -> BTreeMap<&'static s
         .iter()
         .map(|kind| (kind.name(), counts.get(kind).copied().unwrap_or(0)))
         .collect()
-}
-
-pub(super) fn not_injected() -> Vec<&'static str> {
-    NOT_DRAWN.to_vec()
 }
 
 /// What the checker says of the registers.

@@ -7,10 +7,6 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What is not injected, and why: part of every report.
-pub(super) const NOT_DRAWN: [&str; 1] =
-    ["membership_churn: the suite does not use `banyan member` yet"];
-
 /// What a kind of fault cannot be done without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
@@ -65,6 +61,10 @@ pub(super) enum Kind {
     RollingRestart,
     /// Leadership is handed to another voter.
     TransferLeadership,
+    /// A voter is made a learner by command, and a voter again when all is healed.
+    DemoteVoter,
+    /// A machine is lost; another one takes its place, under a new id, with nothing on its disk.
+    ReplaceMachine,
 }
 
 impl Kind {
@@ -87,7 +87,11 @@ impl Kind {
     pub(super) fn ends_itself(self) -> bool {
         matches!(
             self,
-            Kind::CorruptTable | Kind::CorruptLog | Kind::RollingRestart | Kind::TransferLeadership
+            Kind::CorruptTable
+                | Kind::CorruptLog
+                | Kind::RollingRestart
+                | Kind::TransferLeadership
+                | Kind::ReplaceMachine
         )
     }
 

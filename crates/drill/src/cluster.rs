@@ -13,6 +13,7 @@
 mod clients;
 mod error;
 mod files;
+mod in_place;
 mod ports;
 mod process;
 mod signals;

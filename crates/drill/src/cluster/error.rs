@@ -45,6 +45,8 @@ pub enum ClusterError {
     NoNode { name: String },
     #[error("{node} has no process that runs")]
     NotRunning { node: String },
+    #[error("the process of {node} runs")]
+    StillRuns { node: String },
     #[error("no site with nodes is called {name}")]
     NoSite { name: String },
     #[error("cannot start {node}")]
