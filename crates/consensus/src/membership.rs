@@ -171,7 +171,14 @@ where
         let change = match plan(&status, self.retired(), change, silent_after) {
             Ok(Some(change)) => change,
             Ok(None) => return self.still(at, deadline).await,
-            Err(error @ MemberChangeError::NotAMember(_)) => {
+            // Nobody asks again after one of these.
+            Err(
+                error @ (MemberChangeError::NotAMember(_)
+                | MemberChangeError::Votes(_)
+                | MemberChangeError::Taken { .. }
+                | MemberChangeError::Differs { .. }
+                | MemberChangeError::NoVoters),
+            ) => {
                 self.still(at, deadline).await?;
                 return Err(error);
             }
@@ -199,12 +206,44 @@ where
         deadline: R::Instant,
     ) -> Result<(), MemberChangeError> {
         let leader = self.barriers().leader();
-        let confirmed = Box::pin(leader.confirm(Urgency::Now));
-        match R::timeout_at(deadline, confirmed).await {
-            Ok(Ok(_)) if self.seen().1 == at => Ok(()),
+        let raft = self.raft();
+        let now = Box::pin(async move {
+            leader.confirm(Urgency::Now).await.map(drop)?;
+            // Of the core itself: what it has published may be older.
+            let newest = raft.with_raft_state(|state| *state.membership_state.effective().log_id());
+            newest.await.map_err(|_| BarrierError::Stopped)
+        });
+        match R::timeout_at(deadline, now).await {
+            Ok(Ok(newest)) if newest == at => Ok(()),
             Ok(Ok(_)) => Err(MemberChangeError::UnderWay),
             Ok(Err(BarrierError::Stopped)) => Err(MemberChangeError::Stopped),
             Ok(Err(_)) | Err(_) => Err(MemberChangeError::Unconfirmed),
+        }
+    }
+
+    /// The status of a leader that knows for certain who is a member: a quorum has confirmed it after this was asked.
+    ///
+    /// # Errors
+    /// [`MemberChangeError::NotLeader`], [`MemberChangeError::UnderWay`], [`MemberChangeError::Unconfirmed`], [`MemberChangeError::Stopped`].
+    pub async fn confirmed_status(&self, within: Duration) -> Result<Status, MemberChangeError> {
+        let deadline = R::Instant::now() + within;
+        loop {
+            let (status, at) = self.seen();
+            if status.role != Role::Leader {
+                let leader = status.leader_member().cloned();
+                return Err(MemberChangeError::NotLeader { leader });
+            }
+            let confirmed = if settled(&status, at) {
+                self.still(at, deadline).await
+            } else {
+                Err(MemberChangeError::UnderWay)
+            };
+            match confirmed {
+                Ok(()) => return Ok(status),
+                Err(MemberChangeError::Stopped) => return Err(MemberChangeError::Stopped),
+                Err(error) if R::Instant::now() + POLL >= deadline => return Err(error),
+                Err(_) => R::sleep(POLL).await,
+            }
         }
     }
 

@@ -33,13 +33,18 @@ impl ServiceParts {
             let fault = FieldFault::new("override_goal", rule);
             return Err(ErrorDetail::invalid_fields(&[fault]));
         }
-        let status = self.consensus.status();
+        let mut status = self.consensus.status();
         if status.leader != Some(status.node) {
             let text = MemberChangeError::NotLeader { leader: None }.to_string();
             return Err(not_leader(status.leader_member(), text));
         }
         if let MemberChange::Voters { promote, demote } = &change {
-            are_members(&status, promote.union(demote))?;
+            if are_members(&status, promote.union(demote)).is_err() {
+                // What this leader knows may be past, and nobody asks again after this answer.
+                let confirmed = self.consensus.confirmed_status(within).await;
+                status = confirmed.map_err(|error| change_detail(&error))?;
+                are_members(&status, promote.union(demote))?;
+            }
             may_vote(&status, promote)?;
         }
         let silent_after = topology.timing().election_max;
