@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use banyan_client::Client;
+use banyan_drill::cluster::ClusterError;
 use banyan_drill::{access, wait_for};
 use banyan_topology::NodeId;
 use banyan_wire::v1;
@@ -39,36 +40,38 @@ fn voters(promote: &[u64], demote: &[u64]) -> Change {
     })
 }
 
-/// Asks one node after the other for a change until it is made, at least once. The first failure ends it once `over` is set.
-async fn ask(
-    operator: &Client,
-    cluster: &str,
-    nodes: &[String],
-    change: Change,
-    over: &AtomicBool,
-) -> Result<(), String> {
-    let request = v1::ChangeMembersRequest {
+fn request(cluster: &str, change: Change) -> v1::ChangeMembersRequest {
+    v1::ChangeMembersRequest {
         change: Some(change),
         dry_run: false,
         // Four of five voters survive no loss of a site: that is what is tried here.
         override_goal: cluster.to_owned(),
-    };
-    let mut asked = nodes.iter().cycle();
-    loop {
-        let Some(node) = asked.next() else {
-            return Err("there is nobody to ask".to_owned());
-        };
+    }
+}
+
+/// Asks one node after the other for a change until it is made, at least once. The first failure ends it once `over` is set.
+async fn ask(
+    operator: &Client,
+    nodes: &[String],
+    request: &v1::ChangeMembersRequest,
+    over: &AtomicBool,
+) -> Result<(), String> {
+    for node in nodes.iter().cycle() {
         match operator.change_members(node, request.clone()).await {
             Ok(_) => return Ok(()),
             Err(error) if over.load(Ordering::Relaxed) => return Err(access::reason(&error)),
             Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
         }
     }
+    Err("there is nobody to ask".to_owned())
 }
 
 impl Storm {
     /// Begins to make a voter a learner, often the leader. Whatever else strikes meanwhile may strike in the middle of it.
     pub(super) async fn demote(&mut self, rng: &mut ChaCha8Rng) -> Result<Option<String>> {
+        if self.demotion.is_some() {
+            return Ok(None);
+        }
         let cluster = &self.arena.cluster;
         let voters_now: Vec<String> = cluster
             .topology()
@@ -81,14 +84,12 @@ impl Storm {
         let node = leader.filter(|_| at_the_leader).unwrap_or(any);
         let id = cluster.node_id(&node).context("a voter has an id")?.get();
         let operator = cluster.operator()?;
-        let (name, all) = (
-            cluster.topology().cluster().to_owned(),
-            cluster.node_names(),
-        );
+        let all = cluster.node_names();
+        let request = request(cluster.topology().cluster(), voters(&[], &[id]));
         let over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&over);
         let mut asker = JoinSet::new();
-        asker.spawn(async move { ask(&operator, &name, &all, voters(&[], &[id]), &told).await });
+        asker.spawn(async move { ask(&operator, &all, &request, &told).await });
         self.demotion = Some(Demotion {
             node: node.clone(),
             over,
@@ -157,7 +158,14 @@ impl Storm {
         }
         damage::empty(&self.arena.disks.data_of(&node))?;
         let id = NodeId::new(new).context("an id is more than nought")?;
-        self.arena.cluster.start_in_place(&node, id).await?;
+        match self.arena.cluster.start_in_place(&node, id).await {
+            Ok(()) => {}
+            Err(error @ (ClusterError::Elapsed(_) | ClusterError::Ended { .. })) => {
+                self.findings.add("not_replaced", &error.to_string());
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
         self.arena.has_preloaded(&node).await?;
         let member = self.arena.cluster.topology().node(&node);
         let member = member.context("it is in the topology")?;
@@ -188,12 +196,13 @@ impl Storm {
         let cluster = &self.arena.cluster;
         let operator = cluster.operator()?;
         let asked = all_but(&cluster.node_names(), but);
-        let name = cluster.topology().cluster();
         let what = format!("{change:?}");
-        let last = AtomicBool::new(true);
+        let request = request(cluster.topology().cluster(), change);
+        let mut asked = asked.iter().cycle();
         let made = wait_for::condition(&what, LEVEL_WITHIN, async || {
-            // One try each time.
-            ask(&operator, name, &asked, change.clone(), &last).await
+            let node = asked.next().ok_or("there is nobody to ask")?;
+            let made = operator.change_members(node, request.clone()).await;
+            made.map(drop).map_err(|error| access::reason(&error))
         });
         match made.await {
             Ok(()) => Ok(true),
@@ -227,7 +236,14 @@ impl Storm {
         wanted.sort_unstable();
         let statuses = access::status_of_all(&cluster.operator()?, &cluster.node_names()).await;
         for (node, status) in statuses {
-            let Ok(status) = status else { continue };
+            let status = match status {
+                Ok(status) => status,
+                Err(why) => {
+                    let what = format!("{node} does not tell who is a member: {why}");
+                    self.findings.add("members", &what);
+                    continue;
+                }
+            };
             let mut members: Vec<(u64, &str)> = status
                 .members
                 .iter()

@@ -80,7 +80,7 @@ enum Noun {
     /// Rehearse a loss: run site-down
     #[command(subcommand)]
     Drill(drill::Command),
-    /// Development certificates: init
+    /// Development certificates: init, add
     #[command(subcommand)]
     Pki(pki::Command),
     /// Show the whole system at work and prove its promises
@@ -262,6 +262,7 @@ mod tests {
             "drill run site-down",
             "demo",
             "pki init",
+            "pki add",
         ] {
             let line = grammar
                 .lines()

@@ -174,6 +174,12 @@ pub fn add_node(options: &Options<'_>, name: &str) -> Result<PathBuf, PkiError> 
         topology: options.topology,
         validity: Validity::days(options.valid_days),
     };
+    // Of two who do this at once one fails here, and removes nothing of the other's.
+    let made = fs::DirBuilder::new().mode(DIRECTORY_MODE).create(&folder);
+    made.map_err(|source| PkiError::Write {
+        path: folder.clone(),
+        source,
+    })?;
     if let Err(error) = maker.write_node(options.directory, &authorities, node) {
         // Half a folder would refuse the next try.
         let _ = fs::remove_dir_all(&folder);

@@ -321,9 +321,16 @@ fn shape_of(
             }
         })
         .collect();
+    // An endpoint may have another name in the contexts file than its node.
+    let asked = |member: &&v1::MemberStatus| {
+        answers.contains_key(&member.node)
+            || answered
+                .iter()
+                .any(|status| status.node_id == member.node_id)
+    };
     let not_asked = members
         .iter()
-        .filter(|member| all_members && !answers.contains_key(&member.node));
+        .filter(|member| all_members && !asked(member));
     nodes.extend(not_asked.map(|member| Node {
         node: member.node.clone(),
         answers: false,

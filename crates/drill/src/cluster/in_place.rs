@@ -1,6 +1,6 @@
 //! A new machine in the place of a lost one.
 
-use std::fs;
+use std::{fs, io};
 
 use banyan_topology::NodeId;
 
@@ -34,7 +34,12 @@ impl LocalCluster {
                 source,
             })?;
         let keys = pki::node_directory(&self.layout.pki(), name);
-        fs::remove_dir_all(&keys).map_err(|source| ClusterError::File { path: keys, source })?;
+        match fs::remove_dir_all(&keys) {
+            Ok(()) => {}
+            // An earlier try came so far.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ClusterError::File { path: keys, source }),
+        }
         pki::add_node(
             &pki::Options {
                 directory: &self.layout.pki(),
