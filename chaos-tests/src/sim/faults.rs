@@ -1,6 +1,10 @@
 //! What goes wrong in a run, drawn from its seed.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use banyan_consensus::TransferError;
 use banyan_domain::seeded_bugs::{SeededBug, planted};
@@ -30,6 +34,8 @@ pub struct Faults {
     lost: Option<Arc<Node>>,
     /// The node that is to be replaced, and the one that takes its place.
     successor: Option<(u64, u64)>,
+    /// Machines that are to be let in, each as long as its request runs.
+    adding: Vec<(u64, Weak<()>)>,
     /// Nodes whose disks may hold flipped bits.
     suspects: BTreeSet<u64>,
     /// No fault is made after this moment.
@@ -46,6 +52,7 @@ impl Faults {
             rng,
             lost: None,
             successor: None,
+            adding: Vec::new(),
             suspects: BTreeSet::new(),
             until: Duration::ZERO,
         }
@@ -76,6 +83,9 @@ impl Faults {
             if self.nation.observer().broken() {
                 return;
             }
+        }
+        if kinds.contains(&Kind::Promote) && self.rng.random_bool(0.5) {
+            self.vote_the_leader_out();
         }
     }
 

@@ -60,6 +60,12 @@ pub enum Invariant {
         )
     )]
     TakenOutStaysOut,
+    /// Every set of voters can lose one and still decide, as whoever changes them asks for.
+    #[strum(
+        serialize = "one voter to spare",
+        props(source = "design, survival goals; judged on the membership that is changed")
+    )]
+    OneVoterToSpare,
     /// No number belongs to two persons, not even one that was cancelled.
     #[strum(
         serialize = "one person per number",

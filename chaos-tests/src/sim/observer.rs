@@ -19,6 +19,8 @@ use self::hashes::hash_of;
 pub use self::seen::{Seen, Violation};
 use super::{disk::Image, invariants::Invariant, runtime::now};
 
+/// Voters that a membership has at least: one may be lost, and the rest decides.
+pub const VOTERS_MIN: usize = 3;
 /// Violations that are kept: the first ones say most.
 const VIOLATIONS_KEPT: usize = 8;
 

@@ -4,6 +4,7 @@
 pub const STATES: &[&str] = &[
     "a bounded local read was answered",
     "a change of membership failed or timed out",
+    "a change would have left too few voters",
     "a checkpoint was taken",
     "a command was rejected",
     "a correction met another version",

@@ -62,7 +62,9 @@ pub use proposer::{ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX};
 pub use reading::{ReadLevel, ReadRefusal, Reading, Snapshots, TooStale};
 pub use retry_hint::RetryHint;
 pub use settings::{LogPolicy, Timing};
-pub use state::{Retired, SnapshotBuilder, SnapshotHandle, StateDisk, StateMachine, members_of};
+pub use state::{
+    Retired, SnapshotBuilder, SnapshotHandle, StateDisk, StateMachine, members_of, voter_sets_of,
+};
 pub use status::{MemberStatus, Role, Status};
 pub use steward::{BusyFor, Preference};
 pub use transfer::TransferError;

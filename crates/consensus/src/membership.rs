@@ -133,19 +133,29 @@ where
 {
     /// Changes the membership at the leader and waits until the change is committed. What is so already is no error.
     ///
-    /// Who is to vote must answer the leader and have nearly all of its log. Whether the survival goal holds is for the caller to judge, from
-    /// [`Consensus::status`] before it asks.
+    /// Who is to vote must answer the leader and have nearly all of its log. Whether the survival goal holds is for the caller: `judge` is asked
+    /// on the very membership that is then changed, and again where somebody else's change came between. Two changes that do no harm, each by
+    /// itself, may leave no quorum together. What `judge` answered is returned; after its "no" nothing was begun.
     ///
     /// # Errors
     /// See [`MemberChangeError`].
-    pub async fn change_members(
+    pub async fn change_members<J, E>(
         &self,
         change: &MemberChange,
         within: Duration,
-    ) -> Result<(), MemberChangeError> {
+        judge: impl Fn(&Status) -> Result<J, E>,
+    ) -> Result<Result<J, E>, MemberChangeError> {
         let deadline = R::Instant::now() + within;
+        let (asked_on, _) = self.seen();
+        let judge = |status: &Status| {
+            judge(if planted(SeededBug::ChangeJudgedBefore) {
+                &asked_on
+            } else {
+                status
+            })
+        };
         loop {
-            let tried = self.try_change(change, deadline).await;
+            let tried = self.try_change(change, deadline, &judge).await;
             // A leader that was just elected changes nothing before it has applied an entry of its own term.
             let again = matches!(
                 tried,
@@ -158,19 +168,31 @@ where
         }
     }
 
-    async fn try_change(
+    async fn try_change<J, E>(
         &self,
         change: &MemberChange,
         deadline: R::Instant,
-    ) -> Result<(), MemberChangeError> {
+        judge: &impl Fn(&Status) -> Result<J, E>,
+    ) -> Result<Result<J, E>, MemberChangeError> {
         let (status, at) = self.seen();
         if status.role == Role::Leader && !settled(&status, at) {
             return Err(MemberChangeError::UnderWay);
         }
+        may_change(&status)?;
+        let judged = match judge(&status) {
+            Ok(judged) => judged,
+            Err(no) => {
+                self.still(at, deadline).await?;
+                return Ok(Err(no));
+            }
+        };
         let silent_after = self.timing().election_max;
         let change = match plan(&status, self.retired(), change, silent_after) {
             Ok(Some(change)) => change,
-            Ok(None) => return self.still(at, deadline).await,
+            Ok(None) => {
+                self.still(at, deadline).await?;
+                return Ok(Ok(judged));
+            }
             // Nobody asks again after one of these.
             Err(
                 error @ (MemberChangeError::NotAMember(_)
@@ -191,7 +213,7 @@ where
             let _ = done.send(carry_out(&raft, change, at).await);
         }));
         match R::timeout_at(deadline, outcome).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => result.map(|()| Ok(judged)),
             Ok(Err(_)) => Err(MemberChangeError::Stopped),
             Err(_elapsed) => Err(MemberChangeError::TimedOut),
         }
@@ -317,6 +339,18 @@ fn settled(status: &Status, at: Option<LogId>) -> bool {
     })
 }
 
+/// Whether this node can change the membership at all, whatever the change.
+fn may_change(status: &Status) -> Result<(), MemberChangeError> {
+    match status.role {
+        Role::Stopped => Err(MemberChangeError::Stopped),
+        Role::Leader if status.joint() => Err(MemberChangeError::UnderWay),
+        Role::Leader => Ok(()),
+        _ => Err(MemberChangeError::NotLeader {
+            leader: status.leader_member().cloned(),
+        }),
+    }
+}
+
 /// What openraft is to be told; nothing where all is so already.
 fn plan(
     status: &Status,
@@ -324,18 +358,7 @@ fn plan(
     change: &MemberChange,
     silent_after: Duration,
 ) -> Result<Option<Change>, MemberChangeError> {
-    match status.role {
-        Role::Stopped => return Err(MemberChangeError::Stopped),
-        Role::Leader => {}
-        _ => {
-            return Err(MemberChangeError::NotLeader {
-                leader: status.leader_member().cloned(),
-            });
-        }
-    }
-    if status.joint() {
-        return Err(MemberChangeError::UnderWay);
-    }
+    may_change(status)?;
     match change {
         MemberChange::Add(member) => add(status, retired, member),
         MemberChange::Voters { promote, demote } => voters(status, promote, demote, silent_after),

@@ -59,6 +59,8 @@ pub enum SeededBug {
     RetiredLeaderStays,
     /// A change of voters whose leader was lost between its two steps stays joint.
     JointLeftOpen,
+    /// A change of voters is judged on the membership that its caller saw, and made on whatever it is by then.
+    ChangeJudgedBefore,
     /// A node that was taken out is added again under its old id.
     RetiredComesBack,
     /// The stamp of a leader is taken as it is, even when it is earlier than the last one.

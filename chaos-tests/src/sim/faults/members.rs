@@ -1,8 +1,8 @@
 //! Changes of the membership: learners come, voters change, lost machines are replaced under new numbers.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use banyan_consensus::{MemberChange, MemberChangeError};
+use banyan_consensus::{MemberChange, MemberChangeError, Status};
 use banyan_domain::NodeId;
 use futures::channel::oneshot;
 use openraft_rt::AsyncRuntime as _;
@@ -12,7 +12,7 @@ use super::{Faults, Kind};
 use crate::sim::{
     nation::Nation,
     node::Registry,
-    observer::Observer,
+    observer::{Observer, VOTERS_MIN},
     runtime::{Simulated, outside},
 };
 
@@ -33,10 +33,40 @@ fn demote(id: u64) -> MemberChange {
     }
 }
 
-async fn change_at(registry: &Registry, observer: &Observer, change: MemberChange) -> bool {
-    let changed = registry.change_members(&change, CHANGED_WITHIN).await;
+/// An operator's "no".
+struct TooFew;
+
+/// What an operator holds to: three voters at least, of whom one may be lost, and a majority that answers.
+fn judged(status: &Status, change: &MemberChange, silent_after: Duration) -> Result<(), TooFew> {
+    let MemberChange::Voters { promote, demote } = change else {
+        return Ok(());
+    };
+    let wanted = status.voters_after(promote, demote);
+    let answers = |id: &&NodeId| {
+        let acked = status.members.get(id).and_then(|member| member.acked);
+        **id == status.node || acked.is_some_and(|acked| acked < silent_after)
+    };
+    let answering = wanted.iter().filter(answers).count();
+    if wanted.len() >= VOTERS_MIN && 2 * answering > wanted.len() {
+        Ok(())
+    } else {
+        Err(TooFew)
+    }
+}
+
+async fn change_at(
+    registry: &Registry,
+    observer: &Observer,
+    change: MemberChange,
+    silent_after: Duration,
+) -> bool {
+    let judge = |status: &Status| judged(status, &change, silent_after);
+    let changed = registry
+        .change_members(&change, CHANGED_WITHIN, judge)
+        .await;
     observer.sometimes(match &changed {
-        Ok(()) => "a membership was changed",
+        Ok(Ok(())) => "a membership was changed",
+        Ok(Err(TooFew)) => "a change would have left too few voters",
         Err(MemberChangeError::Retired(_)) => "a node that was taken out was not let in again",
         Err(MemberChangeError::Behind { .. } | MemberChangeError::Silent(_)) => {
             "a node that lagged was not made a voter"
@@ -46,7 +76,7 @@ async fn change_at(registry: &Registry, observer: &Observer, change: MemberChang
     // A machine that was to be added and never was need not be removed.
     let never_came = matches!(change, MemberChange::Remove(_))
         && matches!(changed, Err(MemberChangeError::NotAMember(_)));
-    changed.is_ok() || never_came
+    matches!(changed, Ok(Ok(()))) || never_came
 }
 
 fn switch_off(nation: &Nation, id: u64) {
@@ -58,15 +88,19 @@ fn switch_off(nation: &Nation, id: u64) {
 
 impl Faults {
     /// Changes the membership at the leader, in its own process, and waits for it, at most for a few seconds.
-    async fn change(&self, change: MemberChange) -> bool {
+    async fn change(&mut self, change: MemberChange) -> bool {
         let Some((leader, registry)) = self.nation.leader() else {
             return false;
         };
         let observer = self.nation.observer().clone();
+        let silent_after = self.nation.plan().settings.timing.election_max;
+        let under_way = self.under_way(&change);
         let (done, changed) = oneshot::channel();
         leader.spawn(async move {
+            let changed = change_at(&registry, &observer, change, silent_after).await;
+            drop(under_way);
             // Whoever asked may have given up.
-            let _ = done.send(change_at(&registry, &observer, change).await);
+            let _ = done.send(changed);
         });
         // The process may stop for longer than it takes.
         let changed = Simulated::timeout(2 * CHANGED_WITHIN, changed).await;
@@ -74,19 +108,37 @@ impl Faults {
     }
 
     /// Has the leader change the membership, in its own process: what comes next may strike in the middle of it.
-    fn begin(&self, change: MemberChange, gone: Option<u64>) {
+    fn begin(&mut self, change: MemberChange, gone: Option<u64>) {
         let Some((leader, registry)) = self.nation.leader() else {
             return;
         };
         let nation = self.nation.clone();
+        let silent_after = nation.plan().settings.timing.election_max;
+        let under_way = self.under_way(&change);
         leader.spawn(async move {
-            if change_at(&registry, nation.observer(), change).await
-                && let Some(gone) = gone
-            {
+            let changed = change_at(&registry, nation.observer(), change, silent_after).await;
+            drop(under_way);
+            if changed && let Some(gone) = gone {
                 // The machine is switched off from outside: it may be the one that this runs on.
                 drop(outside(async move { switch_off(&nation, gone) }));
             }
         });
+    }
+
+    /// What a request holds as long as it runs.
+    fn under_way(&mut self, change: &MemberChange) -> Arc<()> {
+        let under_way = Arc::new(());
+        if let MemberChange::Add(member) = change {
+            let waits = (member.node.get(), Arc::downgrade(&under_way));
+            self.adding.push(waits);
+        }
+        under_way
+    }
+
+    /// Whether somebody still waits for this machine to be let in. Until then "it is no member" is no reason to switch it off for good.
+    fn is_being_added(&mut self, id: u64) -> bool {
+        self.adding.retain(|(_, waits)| waits.strong_count() > 0);
+        self.adding.iter().any(|(added, _)| *added == id)
     }
 
     /// Machines that were removed meanwhile need no repair.
@@ -142,9 +194,14 @@ impl Faults {
                     // Of all voters the leader is the one that may do it wrong.
                     let leader = self.nation.leader().map(|(leader, _)| leader.id());
                     let leader =
-                        leader.filter(|id| voters.contains(id) && self.rng.random_bool(0.4));
-                    if let Some(id) = leader.or(voters.iter().copied().choose(&mut self.rng)) {
-                        self.note(kind, &[id]);
+                        leader.filter(|id| voters.contains(id) && self.rng.random_bool(0.6));
+                    let mut ids: Vec<u64> = leader.into_iter().collect();
+                    // Two operators who know nothing of each other look at the same status.
+                    let operators = if self.rng.random_bool(0.3) { 2 } else { 1 };
+                    let others = voters.iter().copied().filter(|id| Some(*id) != leader);
+                    ids.extend(others.choose_multiple(&mut self.rng, operators - ids.len()));
+                    self.note(kind, &ids);
+                    for id in ids {
                         self.begin(demote(id), None);
                     }
                 } else if voters.len() < 7
@@ -155,12 +212,23 @@ impl Faults {
                 }
             }
             Kind::Remove if learners.len() > 2 => {
-                if let Some(id) = learners.choose(&mut self.rng).copied() {
+                if let Some(id) = learners.choose(&mut self.rng).copied()
+                    && !self.is_being_added(id)
+                {
                     self.note(kind, &[id]);
                     self.begin(MemberChange::Remove(NodeId(id)), Some(id));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// For the end of a run: nothing comes after it that could hide what it leaves behind.
+    pub(super) fn vote_the_leader_out(&mut self) {
+        let leader = self.nation.leader().map(|(leader, _)| leader.id());
+        if let Some(id) = leader.filter(|id| self.voters().contains(id)) {
+            self.note(Kind::Promote, &[id]);
+            self.begin(demote(id), None);
         }
     }
 
@@ -186,6 +254,9 @@ impl Faults {
         let Some(site) = self.nation.node(old).map(|node| node.member.site.clone()) else {
             return true;
         };
+        if self.is_being_added(old) {
+            return false;
+        }
         let voted = self.voters().contains(&old);
         let id = match self.successor {
             Some((replaced, id)) if replaced == old && !self.nation.is_gone(id) => id,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use banyan_domain::{Command, PersonId, Position, Timestamp, VersionNumber};
 use banyan_storage::{EntryKind, EntryResult, StateEntry};
 
-use super::{Entry, Inner, hashes::hash_of_results};
+use super::{Entry, Inner, VOTERS_MIN, hashes::hash_of_results};
 use crate::sim::{clock::true_time, disk::Image, invariants::Invariant, runtime::now};
 
 /// Milliseconds that two correct clocks may be apart at most, with what a proposal may wait: what is written as time may be off by so much.
@@ -120,6 +120,11 @@ impl Inner {
         if let Some(back) = self.members.intersection(&self.taken_out).next() {
             let what = format!("node {back} is a member again at index {index}");
             self.violated(Invariant::TakenOutStaysOut, what);
+        }
+        let sets = banyan_consensus::voter_sets_of(stored).unwrap_or_default();
+        if let Some(few) = sets.iter().find(|set| set.len() < VOTERS_MIN) {
+            let what = format!("{few:?} vote from index {index} on");
+            self.violated(Invariant::OneVoterToSpare, what);
         }
     }
 

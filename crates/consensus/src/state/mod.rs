@@ -9,4 +9,4 @@ pub use disk::StateDisk;
 pub use machine::StateMachine;
 pub use retired::Retired;
 pub(crate) use snapshot::SnapshotInbox;
-pub use snapshot::{SnapshotBuilder, SnapshotHandle, members_of};
+pub use snapshot::{SnapshotBuilder, SnapshotHandle, members_of, voter_sets_of};

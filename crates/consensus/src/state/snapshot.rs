@@ -120,6 +120,13 @@ pub fn members_of(stored: &[u8]) -> Option<BTreeSet<u64>> {
     Some(stored.membership().nodes().map(|(id, _)| *id).collect())
 }
 
+/// The sets of voters, of a membership as the state store keeps it: two while it is joint; none if it cannot be read.
+#[must_use]
+pub fn voter_sets_of(stored: &[u8]) -> Option<Vec<BTreeSet<u64>>> {
+    let stored = membership_from_bytes(stored).ok()?;
+    Some(stored.membership().get_joint_config().clone())
+}
+
 /// A field beside those of [`StoredMembership`]. It is missing where no node was taken out yet.
 const RETIRED: &str = "retired";
 

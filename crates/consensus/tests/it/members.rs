@@ -1,8 +1,8 @@
 //! Members that come and go: added as learners, made voters, taken out for good.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
-use banyan_consensus::{LogPolicy, MemberChange, MemberChangeError, Status};
+use banyan_consensus::{Consensus, LogPolicy, MemberChange, MemberChangeError, Status};
 use banyan_domain::NodeId;
 
 use crate::cluster::{Cluster, PATIENCE};
@@ -15,12 +15,25 @@ fn voters(promote: &[u64], demote: &[u64]) -> MemberChange {
     }
 }
 
+/// Whoever asks has nothing against it.
+async fn made(
+    registry: &Consensus,
+    change: &MemberChange,
+    within: Duration,
+) -> Result<(), MemberChangeError> {
+    let judge = |_: &Status| Ok::<(), Infallible>(());
+    match registry.change_members(change, within, judge).await? {
+        Ok(()) => Ok(()),
+        Err(never) => match never {},
+    }
+}
+
 /// Asks whoever leads until the change is made.
 async fn change(cluster: &Cluster, change: &MemberChange) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let leader = cluster.consensus(cluster.leader().await);
-        match leader.change_members(change, Duration::from_secs(5)).await {
+        match made(&leader, change, Duration::from_secs(5)).await {
             Ok(()) => return,
             Err(error) => assert!(
                 tokio::time::Instant::now() < deadline,
@@ -82,7 +95,7 @@ async fn a_voter_is_replaced_under_load_and_its_id_never_comes_back() {
         cluster.propose(20..30).await;
         let leader = cluster.consensus(cluster.leader().await);
         let again = MemberChange::Add(everybody[&NodeId(old)].clone());
-        let refused = leader.change_members(&again, Duration::from_secs(5)).await;
+        let refused = made(&leader, &again, Duration::from_secs(5)).await;
         assert_eq!(refused, Err(MemberChangeError::Retired(NodeId(old))));
         leader
             .bootstrap(&everybody, PATIENCE)
@@ -131,7 +144,7 @@ async fn a_caller_that_goes_away_leaves_no_change_half_done() {
     let leader = cluster.leader().await;
     let consensus = cluster.consensus(leader);
     let promoted = voters(&[4], &[]);
-    let tried = consensus.change_members(&promoted, Duration::ZERO).await;
+    let tried = made(&consensus, &promoted, Duration::ZERO).await;
     assert!(
         matches!(tried, Ok(()) | Err(MemberChangeError::TimedOut)),
         "{tried:?}"
@@ -154,7 +167,7 @@ async fn a_leader_without_a_quorum_does_not_say_who_is_no_member() {
     let nobody = MemberChange::Remove(NodeId(9));
     // What is so already, and what cannot be: neither is known to be so still.
     for asked in [&nobody, &voters(&[leader], &[])] {
-        let answer = registry.change_members(asked, Duration::from_secs(1)).await;
+        let answer = made(&registry, asked, Duration::from_secs(1)).await;
         assert!(
             matches!(
                 answer,
@@ -169,11 +182,45 @@ async fn a_leader_without_a_quorum_does_not_say_who_is_no_member() {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let leader = cluster.consensus(cluster.leader().await);
-        let answer = leader.change_members(&nobody, Duration::from_secs(5)).await;
+        let answer = made(&leader, &nobody, Duration::from_secs(5)).await;
         if answer == Err(MemberChangeError::NotAMember(NodeId(9))) {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "{answer:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_operators_who_know_nothing_of_each_other_do_no_harm_together() {
+    let cluster = Cluster::started(5, 0, LogPolicy::default()).await;
+    cluster.propose(0..10).await;
+    let leader = cluster.leader().await;
+    let registry = cluster.consensus(leader);
+    let mut others = (1..=5).filter(|id| *id != leader);
+    let (one, other) = (others.next().unwrap(), others.next().unwrap());
+    // Each leaves four voters, which both find enough; both together would leave three.
+    let (one, other) = (voters(&[], &[one]), voters(&[], &[other]));
+    let ask = async |change: &MemberChange| {
+        let MemberChange::Voters { promote, demote } = change else {
+            panic!("{change:?}")
+        };
+        let judge = |status: &Status| match status.voters_after(promote, demote).len() {
+            left if left >= 4 => Ok(left),
+            left => Err(left),
+        };
+        registry.change_members(change, PATIENCE, judge).await
+    };
+    let answers = tokio::join!(ask(&one), ask(&other));
+    let mut answers = [answers.0, answers.1].map(|answer| answer.expect("the leader stays"));
+    answers.sort();
+    assert_eq!(answers, [Ok(4), Err(3)]);
+    assert_eq!(registry.status().voter_sets[0].len(), 4);
+    // A "no" has begun nothing.
+    let nobody = |_: &Status| Err::<(), _>("no");
+    let refused = registry
+        .change_members(&voters(&[], &[leader]), PATIENCE, nobody)
+        .await;
+    assert_eq!(refused, Ok(Err("no")));
+    assert_eq!(registry.status().voter_sets[0].len(), 4);
 }

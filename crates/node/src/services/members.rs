@@ -33,48 +33,17 @@ impl ServiceParts {
             let fault = FieldFault::new("override_goal", rule);
             return Err(ErrorDetail::invalid_fields(&[fault]));
         }
-        let mut status = self.consensus.status();
-        if status.leader != Some(status.node) {
-            let text = MemberChangeError::NotLeader { leader: None }.to_string();
-            return Err(not_leader(status.leader_member(), text));
-        }
-        if let MemberChange::Voters { promote, demote } = &change {
-            if are_members(&status, promote.union(demote)).is_err() {
-                // What this leader knows may be past, and nobody asks again after this answer.
-                let confirmed = self.consensus.confirmed_status(within).await;
-                status = confirmed.map_err(|error| change_detail(&error))?;
-                are_members(&status, promote.union(demote))?;
-            }
-            may_vote(&status, promote)?;
-        }
-        let silent_after = topology.timing().election_max;
-        let halves = voters(&status, silent_after);
-        let wanted = match &change {
-            MemberChange::Voters { promote, demote } => {
-                half(&status, &status.voters_after(promote, demote), silent_after)
-            }
-            MemberChange::Add(_) | MemberChange::Remove(_) => {
-                halves.last().cloned().unwrap_or_default()
-            }
-        };
-        let judged = ChangeOfVoters::judge(topology.survival_goal(), &halves, &wanted);
-        let touches_voters = matches!(change, MemberChange::Voters { .. });
-        if touches_voters {
-            if let Some(why) = judged.impossible() {
-                return Err(ErrorDetail::new(Code::SurvivalAtRisk, why));
-            }
-            if let Some(why) = judged.worse().filter(|_| !overridden) {
-                return Err(ErrorDetail::new(Code::SurvivalAtRisk, why));
-            }
-        }
-        if !request.dry_run {
-            let changed = self.consensus.change_members(&change, within).await;
-            changed.map_err(|error| change_detail(&error))?;
-        }
-        let during = if touches_voters {
-            judged.during.to_string()
+        let judge = |status: &RaftStatus| self.judge_change(status, &change, overridden);
+        let judged = if request.dry_run {
+            let status = self.consensus.confirmed_status(within).await;
+            judge(&status.map_err(|error| change_detail(&error))?)
         } else {
-            String::new()
+            let changed = self.consensus.change_members(&change, within, judge).await;
+            changed.map_err(|error| change_detail(&error))?
+        }?;
+        let during = match change {
+            MemberChange::Voters { .. } => judged.during.to_string(),
+            MemberChange::Add(_) | MemberChange::Remove(_) => String::new(),
         };
         Ok(ChangeMembersResponse {
             changed: !request.dry_run,
@@ -83,6 +52,31 @@ impl ServiceParts {
             during,
             after: judged.after.to_string(),
         })
+    }
+
+    /// What a change does to the survival goal, on a leader's status; refused where it would do harm.
+    fn judge_change(
+        &self,
+        status: &RaftStatus,
+        change: &MemberChange,
+        overridden: bool,
+    ) -> Result<ChangeOfVoters, ErrorDetail> {
+        let topology = &self.facts.topology;
+        let silent_after = topology.timing().election_max;
+        let halves = voters(status, silent_after);
+        let judge = |wanted: &[_]| ChangeOfVoters::judge(topology.survival_goal(), &halves, wanted);
+        let MemberChange::Voters { promote, demote } = change else {
+            return Ok(judge(&halves.last().cloned().unwrap_or_default()));
+        };
+        are_members(status, promote.union(demote))?;
+        may_vote(status, promote)?;
+        let wanted = status.voters_after(promote, demote);
+        let judged = judge(&half(status, &wanted, silent_after));
+        let why = judged.impossible().map(str::to_owned);
+        match why.or_else(|| judged.worse().filter(|_| !overridden)) {
+            Some(why) => Err(ErrorDetail::new(Code::SurvivalAtRisk, why)),
+            None => Ok(judged),
+        }
     }
 }
 
