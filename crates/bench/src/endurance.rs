@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use self::drift::Drift;
 use self::mixed::Mixed;
-use self::samples::{NodeSample, Nodes};
+use self::samples::{Cpu, CpuShares, NodeSample, Nodes};
 use crate::figures::Figures;
 use crate::folder;
 use crate::load::{self, Window};
@@ -69,6 +69,8 @@ struct Row {
     corrections: Figures,
     local_reads: Figures,
     linearizable_reads: Figures,
+    /// Of the machine, all cores together.
+    cpu: CpuShares,
     nodes: Vec<NodeSample>,
 }
 
@@ -108,6 +110,7 @@ pub(crate) async fn run(arguments: &Endurance) -> anyhow::Result<()> {
     let begun = Instant::now();
     let ends = begun + Duration::from_secs(60 * arguments.minutes);
     let mut windows = Vec::new();
+    let mut cpu = Cpu::look()?;
     while Instant::now() < ends {
         let (births, corrections, local_reads, linearizable_reads) =
             one_window(&mixed, arguments).await;
@@ -117,6 +120,7 @@ pub(crate) async fn run(arguments: &Endurance) -> anyhow::Result<()> {
             corrections,
             local_reads,
             linearizable_reads,
+            cpu: cpu.since_last_look()?,
             nodes: nodes.look().await?,
         };
         print(&line(&row));
@@ -268,7 +272,12 @@ fn line(row: &Row) -> String {
         mebibytes(|node| node.journal_bytes),
     );
     let tables = row.nodes.iter().map(|node| node.tables).max();
-    text += &format!(", tables {}", tables.unwrap_or(0));
+    text += &format!(
+        ", tables {}; cores {:.0} % busy, {:.1} % stolen",
+        tables.unwrap_or(0),
+        100.0 * row.cpu.busy,
+        100.0 * row.cpu.stolen,
+    );
     text
 }
 

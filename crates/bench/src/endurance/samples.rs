@@ -31,6 +31,64 @@ pub(super) struct NodeSample {
     pub(super) compactions: u64,
 }
 
+/// What became of the machine's time in a window, as shares of all its cores. A latency that grows with what others took of them says nothing
+/// of the nodes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct CpuShares {
+    pub(super) busy: f64,
+    /// Given to other machines by the hypervisor.
+    pub(super) stolen: f64,
+}
+
+/// Counters of `/proc/stat` (proc_stat(5)) since the machine's start, in ticks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cpu {
+    busy: u64,
+    idle: u64,
+    stolen: u64,
+}
+
+impl Cpu {
+    /// As they stand.
+    ///
+    /// # Errors
+    /// That they cannot be read.
+    pub(super) fn look() -> anyhow::Result<Cpu> {
+        let text = fs::read_to_string("/proc/stat")?;
+        let all = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("cpu "));
+        let ticks = all.context("no line of all cores")?.split_whitespace();
+        let ticks = ticks.map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        let [user, nice, system, idle, waiting, irq, soft_irq, stolen, ..] = ticks[..] else {
+            return Err(anyhow!("too few counters"));
+        };
+        Ok(Cpu {
+            busy: user + nice + system + irq + soft_irq,
+            idle: idle + waiting,
+            stolen,
+        })
+    }
+
+    /// The shares since the last look.
+    ///
+    /// # Errors
+    /// As [`Cpu::look`].
+    pub(super) fn since_last_look(&mut self) -> anyhow::Result<CpuShares> {
+        let now = Cpu::look()?;
+        let last = std::mem::replace(self, now);
+        let busy = now.busy.saturating_sub(last.busy);
+        let stolen = now.stolen.saturating_sub(last.stolen);
+        let all = busy + stolen + now.idle.saturating_sub(last.idle);
+        let share = |ticks: u64| ticks as f64 / all.max(1) as f64;
+        Ok(CpuShares {
+            busy: share(busy),
+            stolen: share(stolen),
+        })
+    }
+}
+
 /// The nodes of a cluster, as they are looked at.
 pub(super) struct Nodes {
     operator: Client,
