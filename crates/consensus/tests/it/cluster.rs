@@ -338,6 +338,34 @@ impl Cluster {
         result.unwrap_or_else(|status| panic!("node {id} did not reach {target}: {status:?}"))
     }
 
+    /// Takes a snapshot of all that a node has applied, and waits until its log is purged behind it.
+    ///
+    /// For a log at rest and a policy that keeps by entries. Left to the policy alone, how far the log is purged hangs on the entry at which
+    /// the last snapshot happened to be taken. A request is dropped while another snapshot is being taken, so that it is repeated.
+    pub(crate) async fn snapshot_of_everything(&self, id: u64) -> Status {
+        let consensus = self.consensus(id);
+        // A purge waits until there is a quarter of `snapshot_entries` for it (`purge_batch_size`).
+        let kept = self.log_policy.keep_entries + self.log_policy.snapshot_entries.div_ceil(4);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            consensus.take_snapshot().await.expect("asked");
+            let done = consensus
+                .wait_for(Duration::from_secs(1), |status| {
+                    let applied = status.applied.map_or(0, |applied| applied.index);
+                    let purged = status.purged.map_or(0, |purged| purged.index);
+                    status.snapshot == status.applied && purged + kept >= applied
+                })
+                .await;
+            match done {
+                Ok(status) => return status,
+                Err(status) => assert!(
+                    tokio::time::Instant::now() < deadline,
+                    "node {id} takes no snapshot of everything: {status:?}"
+                ),
+            }
+        }
+    }
+
     /// Marks a digest and returns it from each running node; they must all take part.
     pub(crate) async fn digests(&self) -> BTreeMap<u64, ([u8; 32], u64)> {
         let leader = self.leader().await;

@@ -29,19 +29,8 @@ async fn learner_left_behind() -> (Cluster, Checkpoint) {
     for round in 1..60 {
         cluster.propose(round * 10..round * 10 + 10).await;
     }
-    let leader = cluster.consensus(LEADER);
-    leader
-        .wait_for(PATIENCE, |status| {
-            status.purged.is_some_and(|purged| purged.index > 40)
-        })
-        .await
-        .expect("the leader purges its log");
     // With nothing left to apply, no other snapshot will take its place.
-    leader.take_snapshot().await.expect("asked");
-    leader
-        .wait_for(PATIENCE, |status| status.snapshot == status.applied)
-        .await
-        .expect("a snapshot of everything");
+    cluster.snapshot_of_everything(LEADER).await;
     let checkpoint = cluster.stores(LEADER).state.newest_checkpoint();
     (cluster, checkpoint.expect("a checkpoint"))
 }
